@@ -48,6 +48,8 @@ pub(crate) fn facts(tables: Tables<'_>, span: Span) -> Result<Facts, StoreError>
             }
             Record::Life(_) => facts.taken.push(Moment { at, incident }),
             Record::LetThrough { .. }
+            | Record::MessageCancelled { .. }
+            | Record::MessageTakenUp { .. }
             | Record::Comment { .. }
             | Record::PublicNote { .. }
             | Record::Assigned { .. }
