@@ -211,18 +211,29 @@ fn dead_letters_are_taken_up_by_hand_and_when_their_channel_is_mended() {
     world.turn(vec![done(&turn.handed[0], Answer::Taken, at(300))], &[], at(300));
     assert!(world.engine.retry_delivery(&key, "ada", at(300)).unwrap_err().to_string().contains("was delivered"));
     let unknown = DeliveryKey { step: 77, ..key };
-    assert!(world.engine.retry_delivery(&unknown, "ada", at(300)).unwrap_err().to_string().contains("there is no message"));
+    assert!(
+        world.engine.retry_delivery(&unknown, "ada", at(300)).unwrap_err().to_string().contains("there is no message")
+    );
 }
 
 #[test]
 fn a_message_that_is_taken_back_frees_the_order_and_is_taken_up_by_hand_alone() {
     let (mut world, a, b) = outage();
     let now = world.now();
-    assert!(world.engine.withdraw_delivery_of(&a.key.to_string(), "ada", now).unwrap_err().to_string().contains("being sent"));
+    assert!(
+        world
+            .engine
+            .withdraw_delivery_of(&a.key.to_string(), "ada", now)
+            .unwrap_err()
+            .to_string()
+            .contains("being sent")
+    );
     world.turn(vec![done(&a, LATER, now), done(&b, Answer::Taken, now)], &[], now);
     // It waits to be tried again, until somebody does not want it sent.
     world.engine.withdraw_delivery_of(&a.key.to_string(), "ada", now).unwrap();
-    assert!(world.engine.withdraw_delivery_of(&a.key.to_string(), "ada", now).unwrap_err().to_string().contains("already"));
+    assert!(
+        world.engine.withdraw_delivery_of(&a.key.to_string(), "ada", now).unwrap_err().to_string().contains("already")
+    );
     // A channel that is mended tries dead letters again, and not this.
     apply(&mut world.engine, &CHANNELS.replace("a.example", "mended.example"), 300);
     assert_eq!(told(&world.turn(Vec::new(), &[], now.plus_us(20_000_000)).handed), []);
@@ -238,7 +249,14 @@ fn a_message_that_is_taken_back_frees_the_order_and_is_taken_up_by_hand_alone() 
     world.engine.retry_delivery(&a.key, "ada", later).unwrap();
     assert_eq!(told(&world.turn(Vec::new(), &[], later).handed), [("a", 1, NoticeEvent::Opened)]);
     let unknown = DeliveryKey { step: 77, ..b.key };
-    assert!(world.engine.withdraw_delivery_of(&unknown.to_string(), "ada", now).unwrap_err().to_string().contains("no message"));
+    assert!(
+        world
+            .engine
+            .withdraw_delivery_of(&unknown.to_string(), "ada", now)
+            .unwrap_err()
+            .to_string()
+            .contains("no message")
+    );
 }
 
 #[test]

@@ -204,7 +204,7 @@ async fn a_score_moves_with_every_minute_of_an_outage() {
         assert_eq!((refreshed.changed, refreshed.turned.len()), (1, 0), "after {minutes} min");
         let after = availability(&newest());
         assert!(after.0 == now && after.1 < before.1, "{after:?} after {before:?}");
-        let told = get(&pages.bench, &format!("/shop-vitals?at={}", instant::format(now))).await;
+        let told = get(&pages.bench, &format!("/shop-vitals?at={}&evidence=true", instant::format(now))).await;
         let told = part(&told, "weighted_availability")["value"].as_f64().unwrap();
         assert!((told - after.1).abs() < 1e-9, "found again of this instant it is the same: {told} {after:?}");
         // A region follows, without the store's help.

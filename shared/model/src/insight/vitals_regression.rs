@@ -150,8 +150,7 @@ fn came<'a>(
         };
         before * 3 <= was.told && (much() || seldom())
     };
-    let mut new: Vec<(&str, Times)> =
-        is.names.iter().filter(is_new).map(|(name, times)| (*name, *times)).collect();
+    let mut new: Vec<(&str, Times)> = is.names.iter().filter(is_new).map(|(name, times)| (*name, *times)).collect();
     new.sort_by(|(a, a_times), (b, b_times)| {
         b_times.runs.cmp(&a_times.runs).then(a_times.places.cmp(&b_times.places)).then(a.cmp(b))
     });
