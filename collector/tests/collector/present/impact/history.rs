@@ -336,7 +336,8 @@ async fn a_past_hour_is_told_as_it_was_stored_whatever_is_known_since() {
             assert!(page.text.contains(word), "{word}: {}", page.text);
         }
     }
-    for (query, words) in [("at=2100-01-01", "ce moment est à venir"), ("check=none", "aucun contrôle ne s’appelle")] {
+    for (query, words) in [("at=2100-01-01", "ce moment est à venir"), ("check=none", "aucun contrôle ne s’appelle")]
+    {
         let page = bench.get(&format!("/impact?lang=fr&{query}")).await.text;
         assert!(page.contains(words), "{page}");
     }
