@@ -372,13 +372,11 @@ impl Scores {
 
     /// Where the score of a group, or of all checks together, comes from.
     pub fn basis(&self, group: Option<&Group>) -> Basis {
-        let found = || self.checks.values().any(|check| check.basis != Basis::Now);
-        if self.stored.contains(&group.cloned()) {
-            Basis::Stored
-        } else if found() {
-            Basis::Evidence
-        } else {
-            Basis::Now
+        // Checks of now and of then are not among each other.
+        match self.checks.values().next().map(|check| check.basis) {
+            _ if self.stored.contains(&group.cloned()) => Basis::Stored,
+            Some(Basis::Stored | Basis::Evidence) => Basis::Evidence,
+            Some(Basis::Now) | None => Basis::Now,
         }
     }
 

@@ -231,6 +231,31 @@ pub(crate) fn kept(tables: Tables<'_>, of: &Of, (first, last): (Hour, Hour)) -> 
     Ok(found)
 }
 
+/// What is wrong with what scores were made of: it cannot be read, or does not add up to the score.
+pub(crate) fn faults(tables: Tables<'_>, mut each: impl FnMut(String)) -> Result<(), StoreError> {
+    for sql in [
+        "SELECT 'check ' || check_no, day, hours, made FROM impact_day WHERE made IS NOT NULL",
+        "SELECT CASE kind WHEN 1 THEN 'group ' ELSE 'region ' END || name, day, hours, made FROM impact_set_day WHERE made IS NOT NULL",
+    ] {
+        let mut statement = tables.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (of, day): (String, i64) = (row.get(0)?, row.get(1)?);
+            let (hours, made): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(3)?);
+            let points = |hour: u8| {
+                let at = usize::from(hour) * 2;
+                hours.get(at..at + 2).map(|bytes| Points(u16::from_le_bytes([bytes[0], bytes[1]]).into()))
+            };
+            match made::decode(&made) {
+                Err(error) => each(format!("scores of {of} on day {day}: {error}")),
+                Ok(made) if made.iter().all(|(hour, made)| points(*hour) == Some(made.points())) => {}
+                Ok(_) => each(format!("scores of {of} on day {day}: contributions do not add up to the score")),
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Every day of scores between two, both included: hundredths of a point by the hour, -1 where there was no score.
 pub(crate) fn days(
     tables: Tables<'_>,

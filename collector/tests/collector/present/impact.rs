@@ -387,7 +387,10 @@ async fn another_model_is_tried_and_changes_nothing() {
 
 /// Two regions that see a page of the group `front`: one of them sees it down for a while.
 async fn two_regions() -> Pages {
-    let pages = Pages::new().await;
+    seen_by_two(Pages::new().await).await
+}
+
+async fn seen_by_two(pages: Pages) -> Pages {
     let text = "[[check]]\nid = \"shop-vitals\"\nkind = \"web_vitals\"\nurl = \"https://shop.example/\"\ninterval = \"15m\"\ngroup = \"front\"\n";
     let sources = [Source { name: "all.toml".into(), text: text.into() }];
     let written = checkfile::parse(&sources).unwrap();

@@ -1,5 +1,6 @@
 //! What scores were: the job that writes them down, hour by hour, and how they are told.
 
+use std::path::Path;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -270,8 +271,8 @@ fn told(view: &Value) -> Value {
 }
 
 /// Scores of an hour that is over, and what late results made of its evidence since.
-async fn hour_that_is_over() -> (Pages, Value, String) {
-    let pages = two_regions().await;
+async fn hour_that_is_over(dir: &Path) -> (Pages, Value, String) {
+    let pages = seen_by_two(Pages::at(dir).await).await;
     let bench = &pages.bench;
     let more = "[[check]]\nid = \"calm\"\nkind = \"http\"\nurl = \"http://127.0.0.1:1/\"\n";
     bench.apply(more, json!({})).await;
@@ -286,10 +287,20 @@ async fn hour_that_is_over() -> (Pages, Value, String) {
     (pages, then, at)
 }
 
+/// What `verify` says.
+fn verified(dir: &Path) -> (Option<i32>, Value) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sitepulse-collector"));
+    let answer = command.args(["verify", "--json", "--data-dir"]).arg(dir).output().unwrap();
+    let told: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    (answer.status.code(), told["problems"].clone())
+}
+
 /// The defect: of a past hour the score alone was kept, and what it was made of was found again, of another score.
 #[tokio::test]
 async fn a_past_hour_is_told_as_it_was_stored_whatever_is_known_since() {
-    let (pages, then, at) = hour_that_is_over().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (pages, then, at) = hour_that_is_over(dir.path()).await;
+    assert_eq!(verified(dir.path()), (Some(0), json!([])));
     let bench = &pages.bench;
     let list = get(bench, &format!("?at={at}")).await;
     let check = |view: &Value| {
@@ -345,13 +356,19 @@ async fn a_past_hour_is_told_as_it_was_stored_whatever_is_known_since() {
 
 #[tokio::test]
 async fn an_hour_of_which_the_score_alone_is_known_is_found_again_and_says_so() {
-    let (pages, _, at) = hour_that_is_over().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (pages, _, at) = hour_that_is_over(dir.path()).await;
     let bench = &pages.bench;
     let forget = |engine: &mut sitepulse_collector::engine::Engine| {
         let sql = "UPDATE impact_day SET made = NULL; UPDATE impact_set_day SET made = x'0102'";
         engine.store().connection().execute_batch(sql).unwrap();
     };
     bench.app.writer().run(forget).await.unwrap();
+    let (code, problems) = verified(dir.path());
+    assert_eq!(code, Some(4));
+    for of in ["group front", "region eu-west", "region us-east"] {
+        assert!(problems.to_string().contains(&format!("scores of {of} on day")), "{problems}");
+    }
     let list = get(bench, &format!("?at={at}")).await;
     let again = get(bench, &format!("?at={at}&evidence=true")).await;
     assert_eq!(list["checks"], again["checks"]);
