@@ -7,9 +7,9 @@
 //!
 //! **What made it.** The element painted largest, where it was loaded from and what moved in the largest shifts are compared before and since. What was so in at most a
 //! third of the runs of the week before (of the last twenty, where those are more) and is in three of five since is told: it came with the change. So is what is in two of
-//! five since, where by chance that would be one in ten thousand ([`CHANCE_MAX`]): of six runs one or two may paint something else. That is no proof, but it is
-//! where to look. Only runs that told of such a thing count, [`TOLD_MIN`] before at least: of what was not recorded then nobody can say that it is new. An address whose query
-//! differs from run to run is told without it.
+//! five since, where by chance that would be one in a thousand ([`CHANCE_MAX`]): of six runs one or two may paint something else. That is no proof, but it is
+//! where to look. Only runs that told of such a thing count, [`TOLD_MIN`] before at least: of what was not recorded then nobody can say that it is new. An address whose path
+//! is new is told without its query, unless that was the same in each of [`SAME_QUERY_MIN`] runs or more.
 //! Of a layout shift what moved is told first, of all other vitals what was painted.
 //!
 //! **Needs** [`VitalsShift::baseline_runs_min`] runs before and [`VitalsShift::runs_min`] since. **Stays** while the last runs are worse by [`VitalsShift::ratio_known`].
@@ -33,7 +33,9 @@ pub const TOLD_MIN: usize = 10;
 /// Runs before that are looked at, where the week before has fewer.
 const LATELY_MIN: usize = 20;
 /// How likely it may be at most that what is in fewer than three of five runs since came by chance.
-const CHANCE_MAX: f64 = 1e-4;
+const CHANCE_MAX: f64 = 1e-3;
+/// Runs since that must all have had the same query for it to be told.
+const SAME_QUERY_MIN: u32 = 5;
 /// Most moved elements that are told.
 const MOVED_MAX: usize = 3;
 
@@ -98,8 +100,11 @@ fn changed(vital: Vital, before: &[&VitalRun<'_>], since: &[&VitalRun<'_>]) -> V
         run.lcp_url.map(|url| named(url).into_iter().map(path_of).collect())
     });
     let mut url = came(AttributionOf::LcpUrl, before, since, |run| run.lcp_url.map(named));
-    // Of a path that is new, with several queries, the path is what came: one of its queries is in most runs by chance.
-    url.retain(|one| !paths.iter().any(|path| path.after == path_of(&one.after) && path.runs > one.runs));
+    // Of a path that is new the path is what came, unless each of several runs had the same query: one of many is in most of few runs by chance.
+    let has_others = |one: &AttributionChange, path: &AttributionChange| {
+        path.after == path_of(&one.after) && (path.runs > one.runs || one.runs < SAME_QUERY_MIN)
+    };
+    url.retain(|one| !paths.iter().any(|path| has_others(one, path)));
     let told: Vec<&str> = url.iter().map(|one| path_of(&one.after)).collect();
     let paths: Vec<AttributionChange> =
         paths.iter().filter(|path| !told.contains(&path.after.as_str())).cloned().collect();
@@ -312,7 +317,8 @@ mod tests {
         assert_eq!(with([one, two, one, two, one, two]), [url("https://a.test/huge.png")]);
         assert_eq!(with([one, one, two, one, one, one]), [url("https://a.test/huge.png")], "mostly one query");
         assert_eq!(with([one, two, old, one, text, text]), [url("https://a.test/huge.png")], "half of the runs");
-        assert_eq!(with([one, one, one, one, old, text]), [url(one)], "one query");
+        assert_eq!(with([one, one, one, one, one, text]), [url(one)], "one query");
+        assert_eq!(with([one, one, one, one, old, text]), [url("https://a.test/huge.png")], "in few runs");
         assert_eq!(with([old, two, old, one, text, text]), [], "a third of the runs");
         // What was there now and then before is not new for being there in half of six runs.
         let now_and_then = told(Vital::Lcp, |run, nth, worse| {
