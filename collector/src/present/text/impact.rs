@@ -218,7 +218,7 @@ pub static EN: ImpactTexts = ImpactTexts {
     show: "Show",
     of_now: "Back to now",
     stored: "As it was stored in that hour, with what added something.",
-    found_again: "Nothing was stored of what scores were made of in that hour: found again from the evidence as it is known today.",
+    found_again: "Found again from the evidence as it is known today: what scores were made of in that hour is not stored, or it is not over.",
     but_found_again: |checks| match checks {
         1 => "Of one check nothing was stored: it was found again from the evidence as it is known today.".into(),
         _ => format!(
@@ -357,7 +357,7 @@ pub static FR: ImpactTexts = ImpactTexts {
     show: "Afficher",
     of_now: "Revenir à maintenant",
     stored: "Tel que conservé à cette heure-là, avec ce qui y contribuait.",
-    found_again: "Rien n’a été conservé de ce qui composait les scores à cette heure-là : recalculé d’après ce que l’on sait aujourd’hui.",
+    found_again: "Recalculé d’après ce que l’on sait aujourd’hui : ce qui composait les scores à cette heure-là n’est pas conservé, ou l’heure n’est pas finie.",
     but_found_again: |checks| match checks {
         1 => "D’un contrôle rien n’a été conservé : recalculé d’après ce que l’on sait aujourd’hui.".into(),
         _ => format!("De {checks} contrôles rien n’a été conservé : recalculés d’après ce que l’on sait aujourd’hui."),

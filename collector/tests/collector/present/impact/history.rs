@@ -375,7 +375,7 @@ async fn an_hour_of_which_the_score_alone_is_known_is_found_again_and_says_so() 
     assert_eq!((&list["whole"], &list["groups"]), (&again["whole"], &again["groups"]));
     assert!(list["checks"].as_array().unwrap().iter().all(|one| one["basis"] == "evidence"), "{list}");
     assert_eq!(list["regions"], json!([]));
-    for (lang, words) in [("en", "Nothing was stored of what scores were made of"), ("fr", "Rien n’a été conservé")]
+    for (lang, words) in [("en", "Found again from the evidence as it is known today"), ("fr", "Recalculé d’après")]
     {
         let page = bench.get(&format!("/impact?lang={lang}&at={at}")).await.text;
         assert!(page.contains(words), "{page}");
