@@ -93,8 +93,9 @@ fn list_text(list: &ImpactsView) -> String {
     }
     let region = list.region.as_ref().map(|region| format!(", as {region} sees it")).unwrap_or_default();
     let by = format!("by the scoring model {}, as of {}{region}", list.model, whole(&list.as_of));
-    let stored = list.checks.iter().filter(|one| one.basis == "stored").count();
-    let again = list.checks.iter().filter(|one| one.basis == "evidence").count();
+    let of = |basis: &str| list.checks.iter().filter(|one| one.basis == basis && one.score.is_some()).count();
+    let stored = of("stored");
+    let again = of("evidence");
     let basis = match (stored, again) {
         (0, 0) => String::new(),
         (0, _) => ", found again from the evidence of today".to_owned(),

@@ -179,7 +179,7 @@ pub async fn impact_page(
 
 /// Where the scores of an hour that is over come from.
 fn then_told(scores: &Scores, t: &Texts) -> String {
-    let of = |basis: Basis| scores.checks.values().filter(|one| one.basis == basis).count();
+    let of = |basis: Basis| scores.checks.values().filter(|one| one.basis == basis && one.score.is_some()).count();
     match (of(Basis::Stored), of(Basis::Evidence)) {
         (0, _) => t.impact.found_again.to_owned(),
         (_, 0) => t.impact.stored.to_owned(),

@@ -356,8 +356,8 @@ pub static FR: ImpactTexts = ImpactTexts {
     of_check: "Un seul contrôle",
     show: "Afficher",
     of_now: "Revenir à maintenant",
-    stored: "Tel que conservé à cette heure-là, avec ce qui y contribuait.",
-    found_again: "Recalculé d’après ce que l’on sait aujourd’hui : ce qui composait les scores à cette heure-là n’est pas conservé, ou l’heure n’est pas finie.",
+    stored: "Tels que conservés à cette heure-là, avec ce qui y contribuait.",
+    found_again: "Scores recalculés d’après ce que l’on sait aujourd’hui : ce qui composait les scores à cette heure-là n’est pas conservé, ou l’heure n’est pas finie.",
     but_found_again: |checks| match checks {
         1 => "D’un contrôle rien n’a été conservé : recalculé d’après ce que l’on sait aujourd’hui.".into(),
         _ => format!("De {checks} contrôles rien n’a été conservé : recalculés d’après ce que l’on sait aujourd’hui."),

@@ -337,7 +337,7 @@ async fn a_past_hour_is_told_as_it_was_stored_whatever_is_known_since() {
     // People see the same.
     for (lang, stored, signal) in [
         ("en", "As it was stored in that hour", "weighted availability"),
-        ("fr", "Tel que conservé à cette heure-là", "disponibilité pondérée"),
+        ("fr", "Tels que conservés à cette heure-là", "disponibilité pondérée"),
     ] {
         let page = bench.get(&format!("/impact?lang={lang}&at={at}&check=shop-vitals")).await;
         assert_eq!(page.status, StatusCode::OK, "{}", page.text);
@@ -375,7 +375,8 @@ async fn an_hour_of_which_the_score_alone_is_known_is_found_again_and_says_so() 
     assert_eq!((&list["whole"], &list["groups"]), (&again["whole"], &again["groups"]));
     assert!(list["checks"].as_array().unwrap().iter().all(|one| one["basis"] == "evidence"), "{list}");
     assert_eq!(list["regions"], json!([]));
-    for (lang, words) in [("en", "Found again from the evidence as it is known today"), ("fr", "Recalculé d’après")]
+    for (lang, words) in
+        [("en", "Found again from the evidence as it is known today"), ("fr", "Scores recalculés d’après")]
     {
         let page = bench.get(&format!("/impact?lang={lang}&at={at}")).await.text;
         assert!(page.contains(words), "{page}");
