@@ -129,6 +129,20 @@ pub enum Record {
         /// The channel, and the step.
         channels: BTreeMap<String, u32>,
     },
+    /// Somebody took a message back that waited: it is not sent.
+    MessageCancelled {
+        /// The step that it is of.
+        step: u32,
+        /// Its channel.
+        channel: String,
+    },
+    /// Somebody took up again what was taken back.
+    MessageTakenUp {
+        /// The step that it is of.
+        step: u32,
+        /// Its channel.
+        channel: String,
+    },
     /// Somebody wrote something.
     Comment {
         /// What.

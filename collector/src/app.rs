@@ -497,8 +497,9 @@ impl App {
     }
 
     /// Tries a message again. See [`Engine::retry_delivery`].
-    pub async fn retry_delivery(&self, key: String, now: UtcMicros) -> Result<(), AppError> {
-        self.inner.writer.run(move |engine| engine.retry_delivery_of(&key, now)).await?
+    pub async fn retry_delivery(&self, key: String, author: &str, now: UtcMicros) -> Result<(), AppError> {
+        let author = author.to_owned();
+        self.inner.writer.run(move |engine| engine.retry_delivery_of(&key, &author, now)).await?
     }
 
     /// Writes down that a channel was tried out.

@@ -235,8 +235,9 @@ pub enum Command {
                             sitepulse-collector impact --group front --at -7d\n  sitepulse-collector impact --model scoring.toml\n  \
                             sitepulse-collector impact shop --model scoring.toml\n  sitepulse-collector impact --model scoring.toml --days 7\n  \
                             sitepulse-collector impact --region eu-west\n  sitepulse-collector impact --group front --history\n\n\
-                            Contributions add up to the score. Without evidence there is no score. --at finds the scores of another instant again\n\
-                            from the evidence, by the model in force then. --model tries another [[scoring]] on all checks, or on one check day\n\
+                            Contributions add up to the score. Without evidence there is no score. --at tells the scores of an hour that is over\n\
+                            as they were stored, with what they were made of; where that is not known, and with --evidence, it finds them again from\n\
+                            the evidence, by the model in force then. --model tries another [[scoring]] on all checks, or on one check day\n\
                             by day over 28 days; nothing is changed. A region's scores are those that its agents alone would give. See docs/impact.md.\n\n\
                             Exit codes: 0 ok, 2 a value that makes no sense, 6 collector not reached, 8 no such check, group or region.")]
     Impact(ImpactArgs),

@@ -5,7 +5,8 @@
 //!   changes. Latency and web vitals come from the sketches in the store ([`evidence`]), and are found again when the check's hour turns.
 //! - [`board`] keeps the scores of now: whoever reads one reads memory. [`task`] keeps the board; [`hour`] is the job that writes down what each score was, once an hour.
 //! - [`regions`] finds the same of each check as the agents of each region alone saw it, behind the board: a region's scores follow it within seconds.
-//! - [`replay`] finds scores of another instant, or by another model, from the evidence. [`rank`] is the order of the queue of incidents that scores make.
+//! - [`replay`] finds scores of another instant, or by another model, from the evidence; [`past`] tells those of an hour that is over as they were written down.
+//!   [`rank`] is the order of the queue of incidents that scores make.
 //!
 //! What a score depends on: verdicts, incidents that tell of verdicts (`down`, `regional`, `degraded`; what only expires or burns recurs by nature), runs of agents with a
 //! vote, the definition in force. Late data counts like any other.
@@ -13,6 +14,7 @@
 pub mod board;
 pub mod evidence;
 pub mod hour;
+pub mod past;
 pub mod rank;
 pub mod regions;
 pub mod replay;
@@ -53,6 +55,28 @@ impl Model {
     }
 }
 
+/// Where a score comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// It is that of now.
+    Now,
+    /// It was written down in its hour.
+    Stored,
+    /// It was found again, from the evidence as it is known today.
+    Evidence,
+}
+
+impl Basis {
+    /// The stable text: `evidence`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Now => "now",
+            Self::Stored => "stored",
+            Self::Evidence => "evidence",
+        }
+    }
+}
+
 /// The score of a check, with what it counts for in groups.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckScore {
@@ -66,8 +90,10 @@ pub struct CheckScore {
     pub weight: Weight,
     /// How much it matters.
     pub class: CheckClass,
-    /// The instant of the score.
+    /// The instant of the score; of one that was written down the hour's first.
     pub at: UtcMicros,
+    /// Where it comes from.
+    pub basis: Basis,
     /// `None` where nothing has data.
     pub score: Option<Score>,
 }
@@ -75,7 +101,12 @@ pub struct CheckScore {
 impl CheckScore {
     /// As a group sees it.
     pub fn member(&self) -> Member<'_> {
-        Member { weight: self.weight, critical: self.class == CheckClass::Critical, score: self.score.as_ref() }
+        Member {
+            check: self.number,
+            weight: self.weight,
+            critical: self.class == CheckClass::Critical,
+            score: self.score.as_ref(),
+        }
     }
 }
 
@@ -126,13 +157,12 @@ fn signals(
     }
 }
 
-/// A check's score by its signals.
+/// A check's score.
 fn scored(
     check: &Check,
     revision: &CheckRevision,
-    model: &ScoringModel,
-    signals: &Signals,
-    now: UtcMicros,
+    score: Option<Score>,
+    (at, basis): (UtcMicros, Basis),
 ) -> CheckScore {
     CheckScore {
         number: check.number,
@@ -140,7 +170,8 @@ fn scored(
         group: revision.labels.group.clone(),
         weight: revision.definition.weight,
         class: revision.labels.class,
-        at: now,
-        score: model.score(signals),
+        at,
+        basis,
+        score,
     }
 }

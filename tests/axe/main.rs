@@ -44,7 +44,7 @@ const NO_PAGES: [&str; 12] = [
 ];
 
 /// Pages that a form leads to: where it stands, and how it is filled and sent.
-const FORMS: [(&str, &str); 7] = [
+const FORMS: [(&str, &str); 8] = [
     (
         "/windows/new",
         "fill({id: 'axe', groups: 'web', from: '2150-12-06T02:00', lasts: '2h', zone: 'Europe/Paris'}); press('button[value=plan]')",
@@ -58,6 +58,7 @@ const FORMS: [(&str, &str); 7] = [
         "/new-check?address=http://127.0.0.1:9/",
         "fill({id: 'Not A Slug', interval: '1'}); press('form.editor .fields ~ .acts button')",
     ),
+    ("/impact", "document.querySelector('#impact-then [name=at]').value = '-1m'; press('#impact-then button')"),
     ("/impact/model", "fill({check: 'shop'}); press('button[value=plan]')"),
     ("/settings/policies/contract/edit", "press('button[value=plan]')"),
     ("/new-agent", "fill({region: 'eu-west'}); press('#join-made form button')"),

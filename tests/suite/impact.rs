@@ -1,4 +1,5 @@
-//! Impact scores in a real browser, in both languages: from the worst checks to what a score is made of, and a model that is tried and then saved.
+//! Impact scores in a real browser, in both languages: from the worst checks to what a score is made of, and a model that is tried and then saved. And the job that writes them down,
+//! through `kill -9`.
 
 use serde_json::{Value, json};
 use sitepulse_tests::chromium::Chromium;
@@ -100,4 +101,51 @@ fn scores_are_explained_and_a_model_is_tried_and_saved_in_both_languages() {
             assert!(wide[0].as_u64() <= wide[1].as_u64(), "{path} {lang}: {wide}");
         }
     }
+}
+
+/// The job of an hour dies in its transaction, and again when that is committed and the job is not done yet: every row of the hour is there in the end, once.
+#[test]
+fn an_hour_of_scores_is_written_through_kills_in_the_midst_of_it() {
+    let site = Site::start();
+    let mut cluster = Cluster::start();
+    cluster.apply(&format!("{}group = \"web\"\n", site.check("shop"))).ok();
+    let jobs = |cluster: &Cluster| {
+        let list = cluster.ctl(&["jobs", "--kind", "impact", "--json"]).json();
+        list["jobs"].as_array().expect("a list").clone()
+    };
+    let all_done = |cluster: &Cluster| {
+        let told = jobs(cluster);
+        if !told.is_empty() && told.iter().all(|job| job["state"] == "done") { Ok(()) } else { Err(told) }
+    };
+    // Nothing is known of the check, so the hour's job writes nothing down; the next process asks for it again.
+    wait::until("the first job of the hour is done", 60, || all_done(&cluster));
+    cluster.add_agent("eu-west-1", "eu-west");
+    cluster.wait_for_verdict("shop", "up", 20);
+    site.set(Mood::Ill);
+    cluster.wait_for_verdict("shop", "down", 20);
+    cluster.stop_collector();
+
+    cluster.collector_dies_at("impact.turn:1");
+    cluster.collector_dies_at("impact.turned:1");
+    cluster.start_collector();
+    wait::until("every job is done", 60, || all_done(&cluster));
+    let begun: u64 = jobs(&cluster).iter().map(|job| job["epoch"].as_u64().expect("an epoch") - 1).sum();
+    assert!(begun >= 2, "each death met the job: {:?}", jobs(&cluster));
+    let history = |whose: &[&str]| {
+        let told = cluster.ctl(&[&["impact", "--history", "--json"][..], whose].concat()).json();
+        let hours: Vec<String> = told["hours"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|hour| hour["at"].as_str().expect("an instant").to_owned())
+            .collect();
+        assert!(hours.windows(2).all(|pair| pair[0] < pair[1]), "each hour once: {told}");
+        hours
+    };
+    let check = history(&["shop"]);
+    assert!(!check.is_empty());
+    for whose in [&["--group", "web"][..], &["--region", "eu-west"], &[]] {
+        assert_eq!(history(whose), check, "{whose:?}");
+    }
+    cluster.stop_collector();
 }

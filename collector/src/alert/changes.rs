@@ -13,6 +13,15 @@ use crate::engine::Engine;
 use crate::outbox::{DeliveryKey, Message};
 use crate::store::{self, StoreError, Tables};
 
+/// What somebody did to a message.
+#[derive(Debug)]
+pub(super) enum ToMessage {
+    /// Took it back.
+    Cancel(DeliveryKey),
+    /// Took it up again.
+    TakeUp(DeliveryKey),
+}
+
 /// What a look came to: nothing of it counts before it is written.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
@@ -26,6 +35,8 @@ pub(super) struct Changes {
     pub(super) withdrawn: Vec<DeliveryKey>,
     /// Held messages that go out now.
     pub(super) let_through: Vec<Message>,
+    /// What somebody did to a message.
+    pub(super) by_hand: Option<ToMessage>,
     /// Pages that nobody gets.
     pub(super) spared: Vec<(Bucket, Spared)>,
     /// Those of `set` that were past, so read from the store: they come to the desk again only where they are open again.
@@ -115,6 +126,11 @@ fn write(
     for (id, number, author, record) in &changes.entries {
         let Some(standing) = changes.set.get(id) else { continue };
         store::incidents::append_entry(tables, (standing.bucket, id), *number, now, author, record)?;
+    }
+    match &changes.by_hand {
+        Some(ToMessage::Cancel(key)) => store::outbox::withdraw(tables, key)?,
+        Some(ToMessage::TakeUp(key)) => store::outbox::revive(tables, key, now)?,
+        None => {}
     }
     // First what goes out no more: what takes its place must not wait for it.
     changes.withdrawn.iter().try_for_each(|key| store::oncall::withdraw(tables, key))?;

@@ -46,6 +46,8 @@ pub fn of(standing: &Standing, entries: &[StoredEntry]) -> Integrity {
         Some(
             Record::Life(_)
             | Record::LetThrough { .. }
+            | Record::MessageCancelled { .. }
+            | Record::MessageTakenUp { .. }
             | Record::Comment { .. }
             | Record::PublicNote { .. }
             | Record::Assigned { .. }
@@ -77,6 +79,8 @@ fn state_told(entries: &[StoredEntry]) -> IncidentState {
         Some(
             Record::Step { .. }
             | Record::LetThrough { .. }
+            | Record::MessageCancelled { .. }
+            | Record::MessageTakenUp { .. }
             | Record::Comment { .. }
             | Record::PublicNote { .. }
             | Record::Assigned { .. }

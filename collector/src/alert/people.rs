@@ -11,9 +11,11 @@ use sitepulse_model::incident::machine::{Incident, Input, Refusal};
 use sitepulse_model::incident::{CheckClass, Condition, IncidentId, IncidentKind, Severity, Subject};
 use sitepulse_model::time::UtcMicros;
 
+use super::changes::ToMessage;
 use super::{About, Changes, Look, Record, Standing};
 use crate::app::AppError;
 use crate::engine::Engine;
+use crate::outbox::DeliveryKey;
 use crate::store::incidents as stored;
 
 /// Longest title, in bytes.
@@ -223,12 +225,48 @@ impl Engine {
         Ok(id)
     }
 
+    /// Takes a message back that waits: it is not sent.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn cancel_message(&mut self, key: &DeliveryKey, author: &str, now: UtcMicros) -> Result<(), AppError> {
+        let DeliveryKey { incident, step, channel, .. } = key;
+        let done = ToMessage::Cancel(key.clone());
+        self.write_with(incident, author, now, Some(done), |about| {
+            // Quiet hours hold it back no more.
+            about.held.retain(|of, held| of != channel || held.step != *step);
+            Record::MessageCancelled { step: *step, channel: channel.clone() }
+        })
+    }
+
+    /// Takes a message up again that was taken back.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn take_message_up(&mut self, key: &DeliveryKey, author: &str, now: UtcMicros) -> Result<(), AppError> {
+        let DeliveryKey { incident, step, channel, .. } = key;
+        let record = Record::MessageTakenUp { step: *step, channel: channel.clone() };
+        self.write_with(incident, author, now, Some(ToMessage::TakeUp(key.clone())), |_| record)
+    }
+
     /// Changes what people added to an incident, with a row of its history.
     fn write_about(
         &mut self,
         id: &IncidentId,
         author: &str,
         now: UtcMicros,
+        change: impl FnOnce(&mut About) -> Record,
+    ) -> Result<(), AppError> {
+        self.write_with(id, author, now, None, change)
+    }
+
+    /// [`Self::write_about`], with what is done to a message in the same transaction.
+    fn write_with(
+        &mut self,
+        id: &IncidentId,
+        author: &str,
+        now: UtcMicros,
+        by_hand: Option<ToMessage>,
         change: impl FnOnce(&mut About) -> Record,
     ) -> Result<(), AppError> {
         let (mut standing, past) = self.find(id)?;
@@ -240,7 +278,7 @@ impl Engine {
         }
         let record = change(&mut standing.about);
         standing.entries += 1;
-        let mut changes = Changes::default();
+        let mut changes = Changes { by_hand, ..Changes::default() };
         changes.entries.push((id.clone(), standing.entries, author.to_owned(), record));
         if past {
             changes.filed.insert(id.clone());

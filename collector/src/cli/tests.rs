@@ -78,6 +78,7 @@ fn the_documented_lines_parse() {
         "slo --json",
         "impact --region eu-west --at -7d --json",
         "impact --group front --history --json",
+        "impact shop --at -7d --evidence",
         "impact --model scoring.toml --days 7",
         "indicators",
         "indicators --period 7d --zone Europe/Paris --json",

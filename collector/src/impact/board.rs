@@ -24,7 +24,7 @@ use tokio::sync::Mutex;
 use super::evidence::{self, Frame, Slow};
 use super::regions;
 use super::regions::{Found, Regions};
-use super::{CheckScore, Model, id_of, of_one, scored, signals};
+use super::{Basis, CheckScore, Model, id_of, of_one, scored, signals};
 use crate::app::{App, AppError};
 use crate::book::{Book, Check, Filter, Histories};
 use crate::latency::Hour;
@@ -54,6 +54,8 @@ pub struct Scores {
     pub whole: Option<Together>,
     /// The same as each region sees it; empty before they were found.
     pub regions: Arc<Regions>,
+    /// The groups, and all checks together (`None`), whose score is told as it was written down.
+    pub stored: BTreeSet<Option<Group>>,
 }
 
 /// What a refresh did.
@@ -267,7 +269,7 @@ impl Board {
                 let signals = signals(&book, check, &Filter::All, decay, Some(opened), &known.slow, now);
                 let signals = Signals { findings, ..signals };
                 let known = Known { pulse, minute: minute(check.number, now), ..*known };
-                Some((known, Some(Arc::new(scored(check, revision, &by.body, &signals, now)))))
+                Some((known, Some(Arc::new(scored(check, revision, by.body.score(&signals), (now, Basis::Now))))))
             };
             let each = |(check, known): &(CheckNo, Known)| {
                 // What panics is known as it is: it is not looked at again in each second.
@@ -365,10 +367,20 @@ impl Scores {
         let groups = by_group.into_iter().filter_map(|(group, members)| Some((group.clone(), together(&members)?)));
         let groups = groups.collect();
         let whole = together(&checks.values().map(|check| check.member()).collect::<Vec<_>>());
-        Self { as_of, model, checks, groups, whole, regions: Arc::default() }
+        Self { as_of, model, checks, groups, whole, regions: Arc::default(), stored: BTreeSet::new() }
     }
 
-    /// The checks of a group, or all of them, in the order that [`Together::raised`] counts in.
+    /// Where the score of a group, or of all checks together, comes from.
+    pub fn basis(&self, group: Option<&Group>) -> Basis {
+        // Checks of now and of then are not among each other.
+        match self.checks.values().next().map(|check| check.basis) {
+            _ if self.stored.contains(&group.cloned()) => Basis::Stored,
+            Some(Basis::Stored | Basis::Evidence) => Basis::Evidence,
+            Some(Basis::Now) | None => Basis::Now,
+        }
+    }
+
+    /// The checks of a group, or all of them.
     pub fn members(&self, group: Option<&Group>) -> impl Iterator<Item = &Arc<CheckScore>> {
         self.checks.values().filter(move |check| group.is_none() || check.group.as_ref() == group)
     }

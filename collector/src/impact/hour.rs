@@ -15,6 +15,7 @@ use sitepulse_daemon::{clock, instant};
 use sitepulse_model::id::Region;
 use sitepulse_model::impact::Points;
 use sitepulse_model::impact::model::{BUILT_IN, ID, ScoringModel};
+use sitepulse_model::impact::together::Together;
 
 use super::Model;
 use super::board::{Board, Scores};
@@ -22,8 +23,10 @@ use super::regions;
 use super::replay::scores_at;
 use crate::app::{App, AppError};
 use crate::book::Objects;
+use crate::failpoint;
 use crate::jobs::{Ask, Finished, Kind, Outcome, Said, Unfinished, Work};
 use crate::latency::{HOUR_US, Hour};
+use crate::store::impact::made::Made;
 use crate::store::impact::{Kept, Of, WHOLE, keep};
 
 /// Scores that are written in one transaction.
@@ -120,31 +123,39 @@ fn model_of(objects: &Objects, label: &str) -> Option<Model> {
     Some(Model { label: label.to_owned(), body })
 }
 
-/// The rows of an hour: every check, group and region, and all checks together. What has no score needs no row that says so.
+/// The rows of an hour: every check, group and region, and all checks together, with what they are made of. What has no score needs no row that says so.
 pub(super) fn rows(scores: &Scores, hour: Hour) -> Vec<(Of, Kept)> {
-    let kept = |points: Points| Kept { hour, points: Some(points), model: scores.model.label.clone() };
+    let kept = |points: Points, made: Made| {
+        let (points, made) = (Some(points), Some(made));
+        Kept { hour, points, model: scores.model.label.clone(), made }
+    };
+    let set = |together: &Together| kept(together.points, Made::together(together));
     let mut rows: Vec<(Of, Kept)> = Vec::with_capacity(scores.checks.len() + scores.groups.len() + 1);
     for found in scores.checks.values() {
-        let points = found.score.as_ref().map(|score| score.points);
-        rows.extend(points.map(|points| (Of::Check(found.id.bucket(), found.number), kept(points))));
+        let score = found.score.as_ref();
+        rows.extend(
+            score.map(|score| (Of::Check(found.id.bucket(), found.number), kept(score.points, Made::of(score)))),
+        );
     }
-    rows.extend(scores.whole.as_ref().map(|whole| (Of::Check(WHOLE.0, WHOLE.1), kept(whole.points))));
-    rows.extend(scores.groups.iter().map(|(group, together)| (Of::group(group), kept(together.points))));
-    let regions = regions::together(&scores.regions);
-    rows.extend(regions.map(|(region, together)| (Of::region(region), kept(together.points))));
+    rows.extend(scores.whole.as_ref().map(|whole| (Of::Check(WHOLE.0, WHOLE.1), set(whole))));
+    rows.extend(scores.groups.iter().map(|(group, together)| (Of::group(group), set(together))));
+    rows.extend(regions::together(&scores.regions).map(|(region, together)| (Of::region(region), set(together))));
     rows
 }
 
 /// Keeps scores, in one transaction; what is kept of the hour stays. How many were not there.
 pub(super) async fn keep_all(app: &App, rows: Vec<(Of, Kept)>) -> Result<usize, AppError> {
     let write = move |engine: &mut crate::engine::Engine| {
-        engine.store.write(|tables| {
+        let written = engine.store.write(|tables| {
             let mut written = 0;
             for (of, kept) in &rows {
                 written += usize::from(keep(tables, of, kept)?);
             }
+            failpoint::pass("impact.turn");
             Ok(written)
-        })
+        });
+        failpoint::pass("impact.turned");
+        written
     };
     Ok(app.writer().run(write).await??)
 }

@@ -13,7 +13,7 @@ use sitepulse_model::time::UtcMicros;
 
 use super::board::Scores;
 use super::evidence::{self, Frame, Slow};
-use super::{CheckScore, Model, id_of, of_one, scored, signals};
+use super::{Basis, CheckScore, Model, id_of, of_one, scored, signals};
 use crate::app::{App, AppError};
 use crate::book::{Book, Filter};
 use crate::latency::Hour;
@@ -202,7 +202,7 @@ pub(super) async fn seen(
                     || check.id.to_string(),
                     || {
                         let signals = signals(&book, check, &filter, decay, None, slow, now);
-                        scored(check, revision, &by.body, &signals, now)
+                        scored(check, revision, by.body.score(&signals), (now, Basis::Now))
                     },
                 );
                 if let Some(score) = score.filter(|score| score.score.is_some()) {

@@ -9,7 +9,7 @@ use sitepulse_model::time::UtcMicros;
 
 use super::board::{Scores, TURN};
 use super::evidence::{self, Frame};
-use super::{CheckScore, Model, scored, signals};
+use super::{Basis, CheckScore, Model, scored, signals};
 use crate::app::{App, AppError};
 use crate::book::Filter;
 use crate::store::findings::signals_at;
@@ -31,6 +31,21 @@ pub async fn scores_at(
         Some(check) => vec![check],
         None => app.book().checks().map(|check| check.number).collect(),
     };
+    let found = found_again(app, &checks, seen_by, &model, at).await?;
+    Ok(Scores::of(found, model, at))
+}
+
+/// The same of some checks, without what they make together.
+pub(super) async fn found_again(
+    app: &App,
+    checks: &[CheckNo],
+    seen_by: Option<&Region>,
+    model: &Model,
+    at: UtcMicros,
+) -> Result<BTreeMap<CheckNo, Arc<CheckScore>>, AppError> {
+    if checks.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let decay = model.body.fading();
     let from = decay.span(at).from;
     let opened = Arc::new(app.read_in_background(move |tables| openings(tables, from, at)).await?);
@@ -64,14 +79,15 @@ pub async fn scores_at(
                 let everywhere = matches!(filter, Filter::All);
                 let findings = found_then.get(check.id.as_str()).copied().filter(|_| everywhere);
                 let signals = Signals { findings, ..signals };
-                Some((check.number, Arc::new(scored(check, revision, &by.body, &signals, at))))
+                let score = by.body.score(&signals);
+                Some((check.number, Arc::new(scored(check, revision, score, (at, Basis::Evidence)))))
             };
             slow.iter().filter_map(one).collect::<Vec<_>>()
         })
         .await?;
         found.extend(scores);
     }
-    Ok(Scores::of(found, model, at))
+    Ok(found)
 }
 
 async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, AppError> {

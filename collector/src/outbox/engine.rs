@@ -265,22 +265,23 @@ impl Engine {
     ///
     /// # Errors
     /// As there, and when the text is no key.
-    pub fn retry_delivery_of(&mut self, key: &str, now: UtcMicros) -> Result<(), AppError> {
+    pub fn retry_delivery_of(&mut self, key: &str, author: &str, now: UtcMicros) -> Result<(), AppError> {
         let key = self.delivery_key(key)?;
-        self.retry_delivery(&key, now)
+        self.retry_delivery(&key, author, now)
     }
 
-    /// Takes a message with this key (`INCIDENT/STEP/CHANNEL`) back that waits: it is not sent, and what waited behind it is due. It can be taken up again.
+    /// Takes a message with this key (`INCIDENT/STEP/CHANNEL`) back that waits: it is not sent, and what waited behind it is due. It can be taken up again. Both
+    /// stand in the incident's history.
     ///
     /// # Errors
     /// When there is no such message, it is being sent, or it is over.
-    pub fn withdraw_delivery_of(&mut self, key: &str) -> Result<(), AppError> {
+    pub fn withdraw_delivery_of(&mut self, key: &str, author: &str, now: UtcMicros) -> Result<(), AppError> {
         let key = self.delivery_key(key)?;
         let found = stored::standing(self.store.read(), &key)?;
         let (state, _) =
             found.ok_or_else(|| AppError::NotFound(format!("there is no message {key} (INCIDENT/STEP/CHANNEL)")))?;
         match state {
-            DeliveryState::Due => self.store.write(|tables| stored::withdraw(tables, &key))?,
+            DeliveryState::Due => self.cancel_message(&key, author, now)?,
             DeliveryState::Leased => {
                 return Err(AppError::Conflict(format!("message {key} is being sent right now")));
             }
@@ -302,7 +303,7 @@ impl Engine {
     ///
     /// # Errors
     /// When there is no such message, it was delivered, it is being sent, or a later one about the incident reached the channel: it must not come after that.
-    pub fn retry_delivery(&mut self, key: &DeliveryKey, now: UtcMicros) -> Result<(), AppError> {
+    pub fn retry_delivery(&mut self, key: &DeliveryKey, author: &str, now: UtcMicros) -> Result<(), AppError> {
         let found = stored::standing(self.store.read(), key)?;
         let (state, overtaken) =
             found.ok_or_else(|| AppError::NotFound(format!("there is no message {key} (INCIDENT/STEP/CHANNEL)")))?;
@@ -320,9 +321,8 @@ impl Engine {
                     key.channel
                 )));
             }
-            DeliveryState::GivenUp | DeliveryState::Withdrawn => {
-                self.store.write(|tables| stored::revive(tables, key, now))?;
-            }
+            DeliveryState::GivenUp => self.store.write(|tables| stored::revive(tables, key, now))?,
+            DeliveryState::Withdrawn => self.take_message_up(key, author, now)?,
             DeliveryState::Due => self.store.write(|tables| stored::hurry(tables, key, now))?,
         }
         self.shared.jobs.changed();

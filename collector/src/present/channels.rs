@@ -171,7 +171,7 @@ pub async fn retry(
 ) -> Answer<Json<RetriedView>> {
     let key = format!("{incident}/{step}/{channel}");
     tracing::info!(message = key, "{} has it tried again", caller.author);
-    present.app().retry_delivery(key.clone(), clock::now()).await?;
+    present.app().retry_delivery(key.clone(), &caller.author, clock::now()).await?;
     Ok(Json(RetriedView { key }))
 }
 

@@ -15,7 +15,7 @@ use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vitals::Vital;
 
 use crate::impact::board::{Board, Scores, TURN};
-use crate::impact::{CheckScore, Model, regions, replay};
+use crate::impact::{CheckScore, Model, past, regions, replay};
 use crate::latency::Hour;
 use crate::present::Present;
 use crate::present::dto::impact::{
@@ -61,6 +61,19 @@ impl Present {
     pub async fn scores_at(&self, only: Option<CheckNo>, seen_by: Option<&Region>, at: UtcMicros) -> Answer<Scores> {
         let model = Model::at(self.app().book().objects(), at);
         Ok(replay::scores_at(self.app(), only, seen_by, model, at).await?)
+    }
+
+    /// The scores of an instant that is over, of one check or of all: as they were written down in its hour, and where that is not known, or the hour is not over, as the evidence
+    /// of today tells them.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn scores_then(&self, only: Option<CheckNo>, at: UtcMicros) -> Answer<Scores> {
+        if Hour::of(at) >= Hour::of(clock::now()) {
+            return self.scores_at(only, None, at).await;
+        }
+        let model = Model::at(self.app().book().objects(), at);
+        Ok(past::scores_of_hour(self.app(), only, model, at).await?)
     }
 
     /// The scores of now as a region sees them: what the board has. Where no task keeps it they are found first.
@@ -203,6 +216,7 @@ impl Scores {
             groups: Default::default(),
             whole: None,
             regions: Default::default(),
+            stored: Default::default(),
         }
     }
 }
@@ -232,12 +246,12 @@ pub fn impacts_view(scores: &Scores, group: Option<&Group>) -> ImpactsView {
     checks.sort_by(|a, b| points(b).cmp(&points(a)).then_with(|| a.id.cmp(&b.id)));
     let groups = scores.groups.iter().filter(|(name, _)| group.is_none_or(|group| *name == group));
     let mut groups: Vec<ImpactTogetherView> =
-        groups.map(|(name, together)| together_view(scores, Some(name), together)).collect();
+        groups.map(|(name, together)| together_view((scores, scores), Some(name), together)).collect();
     groups.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.group.cmp(&b.group)));
     let whole = scores.whole.as_ref().filter(|_| group.is_none());
     let regions = scores.regions.iter().filter(|_| group.is_none());
-    let of_region = |(region, scores): (&Region, &Arc<Scores>)| {
-        let view = together_view(scores, None, scores.whole.as_ref()?);
+    let of_region = |(region, seen): (&Region, &Arc<Scores>)| {
+        let view = together_view((seen, scores), None, seen.whole.as_ref()?);
         Some(ImpactTogetherView { region: Some(region.to_string()), ..view })
     };
     let mut regions: Vec<ImpactTogetherView> = regions.filter_map(of_region).collect();
@@ -246,7 +260,7 @@ pub fn impacts_view(scores: &Scores, group: Option<&Group>) -> ImpactsView {
         as_of: instant::format(scores.as_of),
         model: scores.model.label.clone(),
         region: None,
-        whole: whole.map(|whole| together_view(scores, None, whole)),
+        whole: whole.map(|whole| together_view((scores, scores), None, whole)),
         groups,
         regions,
         checks: checks.into_iter().map(|check| impact_view(check, &scores.model.label)).collect(),
@@ -266,6 +280,7 @@ pub fn impact_view(check: &CheckScore, model: &str) -> ImpactView {
         band: score.map(|score| score.band.as_str().to_owned()),
         model: model.to_owned(),
         at: instant::format(check.at),
+        basis: check.basis.as_str().to_owned(),
         dominant: score.and_then(Score::dominant).map(|one| one.signal.as_str().to_owned()),
         reason: ReasonView { en: sentence(&EN), fr: sentence(&FR) },
         contributions: score.iter().flat_map(|score| &score.contributions).map(contribution_view).collect(),
@@ -284,9 +299,10 @@ fn contribution_view(one: &Contribution) -> ContributionView {
     }
 }
 
-fn together_view(scores: &Scores, group: Option<&Group>, together: &Together) -> ImpactTogetherView {
+/// `all`: where the check has its name that raised the score.
+fn together_view((scores, all): (&Scores, &Scores), group: Option<&Group>, together: &Together) -> ImpactTogetherView {
     let raised = together.raised.as_ref().and_then(|raised| {
-        let check = scores.members(group).nth(raised.member)?;
+        let check = all.checks.get(&raised.check)?;
         Some(RaisedView { check: check.id.to_string(), points: raised.points.as_f64() })
     });
     let share = |(signal, points): &(Signal, Points)| ShareView {
@@ -298,6 +314,7 @@ fn together_view(scores: &Scores, group: Option<&Group>, together: &Together) ->
         group: group.map(ToString::to_string),
         region: None,
         score: together.points.as_f64(),
+        basis: scores.basis(group).as_str().to_owned(),
         band: together.band.as_str().to_owned(),
         mean: together.mean.as_f64(),
         raised,

@@ -294,6 +294,14 @@ fn entry_view(entry: &StoredEntry) -> EntryView {
             named("let_through");
             view.text = Some(channels.keys().cloned().collect::<Vec<_>>().join(", "));
         }
+        Some(Record::MessageCancelled { step, channel }) => {
+            named("message_cancelled");
+            (view.of_step, view.text) = (Some(*step), Some(channel.clone()));
+        }
+        Some(Record::MessageTakenUp { step, channel }) => {
+            named("message_taken_up");
+            (view.of_step, view.text) = (Some(*step), Some(channel.clone()));
+        }
         Some(Record::Comment { text }) => {
             named("comment");
             view.text = Some(text.clone());

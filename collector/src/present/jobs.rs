@@ -345,7 +345,10 @@ pub async fn cancel(
         }
         Shown::Message(message) => {
             let key = message.key.to_string();
-            let done = present.app().writer().run(move |engine| engine.withdraw_delivery_of(&key));
+            let work = move |engine: &mut crate::engine::Engine| {
+                engine.withdraw_delivery_of(&key, &caller.author, clock::now())
+            };
+            let done = present.app().writer().run(work);
             done.await.map_err(AppError::from)??;
         }
     }
@@ -367,7 +370,9 @@ pub async fn retry(
             let job = done.await.map_err(AppError::from)??;
             return changed(&present, &Shown::Job(Box::new(job))).await;
         }
-        Shown::Message(message) => present.app().retry_delivery(message.key.to_string(), clock::now()).await?,
+        Shown::Message(message) => {
+            present.app().retry_delivery(message.key.to_string(), &caller.author, clock::now()).await?;
+        }
     }
     changed(&present, &shown).await
 }

@@ -241,7 +241,7 @@ impl Present {
         let scores = self.scores().await?;
         let Some(whole) = &scores.whole else { return Ok(None) };
         let before = self.impact_near(period.from).await?;
-        let raised = whole.raised.as_ref().and_then(|raised| scores.members(None).nth(raised.member));
+        let raised = whole.raised.as_ref().and_then(|raised| scores.checks.get(&raised.check));
         Ok(Some(KpiImpactView {
             score: whole.points.as_f64(),
             band: whole.band.as_str().to_owned(),

@@ -1,4 +1,6 @@
-//! What impact scores ask of the tables, and the tables `impact_day` and `impact_set_day`: what they were.
+//! What impact scores ask of the tables, and the tables `impact_day` and `impact_set_day`: what they were, and [`made`] of what.
+
+pub(crate) mod made;
 
 use std::collections::BTreeMap;
 
@@ -9,6 +11,7 @@ use sitepulse_model::time::UtcMicros;
 
 use super::{StoreError, Tables};
 use crate::latency::{Day, Hour};
+use made::Made;
 
 /// An hour without a score.
 const NONE: u16 = u16::MAX;
@@ -20,7 +23,7 @@ pub(crate) const WHOLE: (Bucket, CheckNo) = (Bucket(0), CheckNo(0));
 const SUSPECTED_US: i64 = 86_400_000_000;
 
 /// A score as it was at an hour.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Kept {
     /// The hour in which it was found.
     pub hour: Hour,
@@ -28,6 +31,8 @@ pub(crate) struct Kept {
     pub points: Option<Points>,
     /// The model that it was found by.
     pub model: String,
+    /// What it was made of; `None` where that is not known, or was not asked.
+    pub made: Option<Made>,
 }
 
 /// When the incidents of checks opened that tell of their verdicts (`down`, `regional`, `degraded`), after an instant and not after another, in order.
@@ -76,54 +81,117 @@ fn set_columns(kind: u8, name: &str) -> (u8, u8, String) {
     (Bucket::of(name).0, kind, name.to_owned())
 }
 
+/// A day of a score as stored: by the hour, and what it was made of.
+type Row = (Vec<u8>, Option<Vec<u8>>);
+
 /// Keeps what a score was at an hour; what is kept of that hour stays. Whether it was not there.
 pub(crate) fn keep(tables: Tables<'_>, of: &Of, kept: &Kept) -> Result<bool, StoreError> {
     let day = kept.hour.day();
-    // `None`: what was told of the hour stands.
-    let put = |hours: Option<Vec<u8>>| {
-        let mut hours = hours.unwrap_or_default();
-        hours.resize(DAY_BYTES, 0xff);
-        let points = kept.points.map_or(NONE, |points| u16::try_from(points.0).unwrap_or(NONE));
-        let at = usize::from(kept.hour.of_day()) * 2;
-        let free = hours[at..at + 2] == NONE.to_le_bytes();
-        hours[at..at + 2].copy_from_slice(&points.to_le_bytes());
-        free.then_some(hours)
-    };
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
     let (kind, name) = match of {
         Of::Check(bucket, check) => {
-            let hours = tables
+            let known: Option<Row> = tables
                 .prepare_cached(
-                    "SELECT hours FROM impact_day WHERE bucket = ?1 AND check_no = ?2 AND day = ?3 AND model = ?4",
+                    "SELECT hours, made FROM impact_day WHERE bucket = ?1 AND check_no = ?2 AND day = ?3 AND model = ?4",
                 )?
-                .query_row(params![bucket.0, check.0, day.0, kept.model], |row| row.get(0))
+                .query_row(params![bucket.0, check.0, day.0, kept.model], row)
                 .optional()?;
-            let Some(hours) = put(hours) else { return Ok(false) };
+            let Some((hours, made)) = put(known, of, kept) else { return Ok(false) };
             tables
                 .prepare_cached(
-                    "INSERT INTO impact_day(bucket, check_no, day, model, hours) VALUES (?1, ?2, ?3, ?4, ?5) \
-                     ON CONFLICT (bucket, check_no, day, model) DO UPDATE SET hours = excluded.hours",
+                    "INSERT INTO impact_day(bucket, check_no, day, model, hours, made) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+                     ON CONFLICT (bucket, check_no, day, model) DO UPDATE SET hours = excluded.hours, made = excluded.made",
                 )?
-                .execute(params![bucket.0, check.0, day.0, kept.model, hours])?;
+                .execute(params![bucket.0, check.0, day.0, kept.model, hours, made])?;
             return Ok(true);
         }
         Of::Group(name) => (1, name),
         Of::Region(name) => (2, name),
     };
     let (bucket, kind, name) = set_columns(kind, name);
-    let hours = tables
+    let known: Option<Row> = tables
         .prepare_cached(
-            "SELECT hours FROM impact_set_day WHERE bucket = ?1 AND kind = ?2 AND name = ?3 AND day = ?4 AND model = ?5",
+            "SELECT hours, made FROM impact_set_day WHERE bucket = ?1 AND kind = ?2 AND name = ?3 AND day = ?4 AND model = ?5",
         )?
-        .query_row(params![bucket, kind, name, day.0, kept.model], |row| row.get(0))
+        .query_row(params![bucket, kind, name, day.0, kept.model], row)
         .optional()?;
-    let Some(hours) = put(hours) else { return Ok(false) };
+    let Some((hours, made)) = put(known, of, kept) else { return Ok(false) };
     tables
         .prepare_cached(
-            "INSERT INTO impact_set_day(bucket, kind, name, day, model, hours) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-             ON CONFLICT (bucket, kind, name, day, model) DO UPDATE SET hours = excluded.hours",
+            "INSERT INTO impact_set_day(bucket, kind, name, day, model, hours, made) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+             ON CONFLICT (bucket, kind, name, day, model) DO UPDATE SET hours = excluded.hours, made = excluded.made",
         )?
-        .execute(params![bucket, kind, name, day.0, kept.model, hours])?;
+        .execute(params![bucket, kind, name, day.0, kept.model, hours, made])?;
     Ok(true)
+}
+
+/// The day with a score put in; `None`: what was told of the hour stands.
+fn put(known: Option<Row>, of: &Of, kept: &Kept) -> Option<Row> {
+    let (mut hours, made) = known.unwrap_or_default();
+    hours.resize(DAY_BYTES, 0xff);
+    let points = kept.points.map_or(NONE, |points| u16::try_from(points.0).unwrap_or(NONE));
+    let at = usize::from(kept.hour.of_day()) * 2;
+    if hours[at..at + 2] != NONE.to_le_bytes() {
+        return None;
+    }
+    hours[at..at + 2].copy_from_slice(&points.to_le_bytes());
+    // Of a check whose score is 0 nothing is to be said.
+    let Some(news) = kept.made.as_ref().filter(|made| **made != Made::Check(Vec::new())) else {
+        return Some((hours, made));
+    };
+    let mut day = made.map(|made| read_made(&made, of, kept.hour.day())).unwrap_or_default();
+    day.insert(kept.hour.of_day(), news.clone());
+    Some((hours, Some(made::encode(&day))))
+}
+
+/// What the scores of a day were made of; what is damaged is told, and nothing is known of that day.
+fn read_made(bytes: &[u8], of: &Of, day: Day) -> made::Day {
+    made::decode(bytes).unwrap_or_else(|error| {
+        tracing::error!(
+            "scores of {of:?} on day {}: {error}; their contributions are found again from the evidence",
+            day.0
+        );
+        made::Day::new()
+    })
+}
+
+/// What the scores of an hour were and what they were made of: of all checks and what they make together, or of one check alone. By each model that found any.
+pub(crate) fn of_hour(
+    tables: Tables<'_>,
+    hour: Hour,
+    only: Option<(Bucket, CheckNo)>,
+) -> Result<Vec<(Of, Kept)>, StoreError> {
+    let mut found = Vec::new();
+    let mut note = |of: Of, model: String, (hours, made): Row| {
+        let at = usize::from(hour.of_day()) * 2;
+        let points = hours.get(at..at + 2).map_or(NONE, |bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
+        if points != NONE {
+            let made = made.and_then(|made| read_made(&made, &of, hour.day()).remove(&hour.of_day()));
+            found.push((of, Kept { hour, points: Some(Points(points.into())), model, made }));
+        }
+    };
+    let mut statement = tables.prepare_cached(if only.is_some() {
+        "SELECT bucket, check_no, model, hours, made FROM impact_day WHERE bucket = ?2 AND check_no = ?3 AND day = ?1"
+    } else {
+        "SELECT bucket, check_no, model, hours, made FROM impact_day WHERE day = ?1 AND ?2 IS NULL AND ?3 IS NULL"
+    })?;
+    let (bucket, check) = (only.map(|(bucket, _)| bucket.0), only.map(|(_, check)| check.0));
+    let mut rows = statement.query(params![hour.day().0, bucket, check])?;
+    while let Some(row) = rows.next()? {
+        let of = Of::Check(Bucket(row.get(0)?), CheckNo(row.get(1)?));
+        note(of, row.get(2)?, (row.get(3)?, row.get(4)?));
+    }
+    if only.is_none() {
+        let mut statement =
+            tables.prepare_cached("SELECT kind, name, model, hours, made FROM impact_set_day WHERE day = ?1")?;
+        let mut rows = statement.query(params![hour.day().0])?;
+        while let Some(row) = rows.next()? {
+            let name = row.get(1)?;
+            let of = if row.get::<_, u8>(0)? == 1 { Of::Group(name) } else { Of::Region(name) };
+            note(of, row.get(2)?, (row.get(3)?, row.get(4)?));
+        }
+    }
+    Ok(found)
 }
 
 /// What a score was, hour by hour, oldest first; hours without one are left out.
@@ -154,12 +222,38 @@ pub(crate) fn kept(tables: Tables<'_>, of: &Of, (first, last): (Hour, Hour)) -> 
             let points = u16::from_le_bytes([bytes[0], bytes[1]]);
             let hour = Day(day).hour(of_day);
             if points != NONE && first <= hour && hour <= last {
-                found.push(Kept { hour, points: Some(Points(points.into())), model: model.clone() });
+                let points = Some(Points(points.into()));
+                found.push(Kept { hour, points, model: model.clone(), made: None });
             }
         }
     }
     found.sort_by_key(|kept| kept.hour);
     Ok(found)
+}
+
+/// What is wrong with what scores were made of: it cannot be read, or does not add up to the score.
+pub(crate) fn faults(tables: Tables<'_>, mut each: impl FnMut(String)) -> Result<(), StoreError> {
+    for sql in [
+        "SELECT 'check ' || check_no, day, hours, made FROM impact_day WHERE made IS NOT NULL",
+        "SELECT CASE kind WHEN 1 THEN 'group ' ELSE 'region ' END || name, day, hours, made FROM impact_set_day WHERE made IS NOT NULL",
+    ] {
+        let mut statement = tables.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (of, day): (String, i64) = (row.get(0)?, row.get(1)?);
+            let (hours, made): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(3)?);
+            let points = |hour: u8| {
+                let at = usize::from(hour) * 2;
+                hours.get(at..at + 2).map(|bytes| Points(u16::from_le_bytes([bytes[0], bytes[1]]).into()))
+            };
+            match made::decode(&made) {
+                Err(error) => each(format!("scores of {of} on day {day}: {error}")),
+                Ok(made) if made.iter().all(|(hour, made)| points(*hour) == Some(made.points())) => {}
+                Ok(_) => each(format!("scores of {of} on day {day}: contributions do not add up to the score")),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Every day of scores between two, both included: hundredths of a point by the hour, -1 where there was no score.

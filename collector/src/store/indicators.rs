@@ -19,6 +19,13 @@ pub(crate) fn spare(tables: Tables<'_>, bucket: Bucket, one: &Spared) -> Result<
     Ok(())
 }
 
+/// A page with its step and channel.
+type Page = (Moment, u32, String);
+
+fn is_message((page, of, by): &Page, incident: &IncidentId, step: u32, channel: &str) -> bool {
+    page.incident == *incident && *of == step && by == channel
+}
+
 /// What is known of a stretch of time.
 pub(crate) fn facts(tables: Tables<'_>, span: Span) -> Result<Facts, StoreError> {
     let mut facts = Facts { episodes: episodes(tables, span)?, ..Facts::default() };
@@ -26,12 +33,15 @@ pub(crate) fn facts(tables: Tables<'_>, span: Span) -> Result<Facts, StoreError>
     let mut statement = tables.prepare_cached(
         "SELECT e.incident_id, e.at_us, e.body FROM incident i JOIN incident_entry e USING (bucket, incident_id) \
          WHERE i.suspected_us < ?1 AND (i.resolved_us IS NULL OR i.resolved_us >= ?2) AND e.at_us >= ?2 AND e.at_us < ?1 \
-         AND (json_extract(e.body, '$.record') = 'step' OR json_extract(e.body, '$.entry') = 'acknowledged') \
+         AND (json_extract(e.body, '$.record') IN ('step', 'message_cancelled', 'message_taken_up') \
+              OR json_extract(e.body, '$.entry') = 'acknowledged') \
          ORDER BY e.incident_id, e.number",
     )?;
     let mut rows = statement.query(params![span.to.0, span.from.0])?;
     // Of one incident: each page with its step and channel, for it may be taken back.
-    let mut pages: Vec<(Moment, u32, String)> = Vec::new();
+    let mut pages: Vec<Page> = Vec::new();
+    // Those that somebody took back: they may be taken up again.
+    let mut cancelled: Vec<Page> = Vec::new();
     while let Some(row) = rows.next()? {
         let (incident, at) = (IncidentId(row.get(0)?), UtcMicros(row.get(1)?));
         // An entry that cannot be read is told on the page of its incident.
@@ -47,6 +57,12 @@ pub(crate) fn facts(tables: Tables<'_>, span: Span) -> Result<Facts, StoreError>
                 }
             }
             Record::Life(_) => facts.taken.push(Moment { at, incident }),
+            Record::MessageCancelled { step, channel } => {
+                cancelled.extend(pages.extract_if(.., |page| is_message(page, &incident, step, &channel)));
+            }
+            Record::MessageTakenUp { step, channel } => {
+                pages.extend(cancelled.extract_if(.., |page| is_message(page, &incident, step, &channel)));
+            }
             Record::LetThrough { .. }
             | Record::Comment { .. }
             | Record::PublicNote { .. }

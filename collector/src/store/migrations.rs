@@ -438,9 +438,11 @@ CREATE TABLE playbook_entry(
 ) STRICT, WITHOUT ROWID;
 
 -- Scores and indicators.
+-- What the scores of the day were made of: store/impact/made.rs; NULL of days before, and where it is not known.
+ALTER TABLE impact_day ADD COLUMN made BLOB;
 -- As impact_day, of several checks together. kind: 1 a group, 2 a region. In the bucket of the name.
 CREATE TABLE impact_set_day(
-    bucket INTEGER NOT NULL, kind INTEGER NOT NULL, name TEXT NOT NULL, day INTEGER NOT NULL, model TEXT NOT NULL, hours BLOB NOT NULL,
+    bucket INTEGER NOT NULL, kind INTEGER NOT NULL, name TEXT NOT NULL, day INTEGER NOT NULL, model TEXT NOT NULL, hours BLOB NOT NULL, made BLOB,
     PRIMARY KEY (bucket, kind, name, day, model)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX impact_set_by_day ON impact_set_day(day);

@@ -13,7 +13,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 
 use super::seal::{self, PairKey};
 use super::series::{self, Sealed};
-use super::{StoreError, Tables, incidents, mend, records, rollup, rows, vital_days};
+use super::{StoreError, Tables, impact, incidents, mend, records, rollup, rows, vital_days};
 use crate::alert::integrity;
 use crate::latency::{Day, DayLatencies, Hour, Sample};
 use crate::seal::{Intervals, last_slot};
@@ -97,6 +97,7 @@ pub(crate) fn verify(tables: Tables<'_>) -> Result<Verified, StoreError> {
         Err(StoreError::BadRow { table, what }) => found.problem(format!("table {table}: {what}")),
         Err(error) => return Err(error),
     }
+    impact::faults(tables, |what| found.problem(what))?;
     for id in incidents::ids(tables)? {
         found.incidents += 1;
         match incidents::one(tables, &id) {

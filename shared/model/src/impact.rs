@@ -123,6 +123,27 @@ impl Signal {
         }
     }
 
+    /// What it is stored as: for ever the same.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::WeightedAvailability => 1,
+            Self::Recurrence => 2,
+            Self::LatencyP95 => 3,
+            Self::LatencyRegression => 4,
+            Self::Lcp => 5,
+            Self::Inp => 6,
+            Self::Tbt => 7,
+            Self::Cls => 8,
+            Self::OpenFindings => 9,
+            Self::StaleFindings => 10,
+        }
+    }
+
+    /// The signal with a code.
+    pub fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|signal| signal.code() == code)
+    }
+
     /// Its module.
     pub const fn module(self) -> Module {
         match self {

@@ -181,6 +181,9 @@ pub struct ImpactArgs {
     /// Of another instant: RFC 3339, a day, -7d [default: now].
     #[arg(long, value_name = "AT", allow_hyphen_values = true)]
     pub at: Option<String>,
+    /// With --at: found again from the evidence as it is known today, even where the hour's scores are stored.
+    #[arg(long, requires = "at", conflicts_with_all = ["history", "model"])]
+    pub evidence: bool,
     /// A file with a [[scoring]] to try: what would change.
     #[arg(long, value_name = "FILE", conflicts_with = "group")]
     pub model: Option<std::path::PathBuf>,

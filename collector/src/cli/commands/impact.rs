@@ -23,6 +23,7 @@ pub(super) async fn impact(global: &Global, args: ImpactArgs) -> Result<(), Fail
         return if global.json { print_json(&trial) } else { print(&trial_text(&trial)) };
     }
     let at = args.at.as_ref().map(|at| format!("at={}", escape(at)));
+    let evidence = args.evidence.then(|| "evidence=true".to_owned());
     let named = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name}={}", escape(value)));
     if args.history {
         let of = [named("check", &args.check), named("group", &args.group), named("region", &args.region), at];
@@ -31,11 +32,11 @@ pub(super) async fn impact(global: &Global, args: ImpactArgs) -> Result<(), Fail
         return if global.json { print_json(&view) } else { print(&history_text(&view)) };
     }
     if let Some(check) = &args.check {
-        let path = format!("/api/v1/impact/{}{}", escape(check), query(at));
+        let path = format!("/api/v1/impact/{}{}", escape(check), query(at.into_iter().chain(evidence)));
         let detail: ImpactDetailView = with(global, Need::Data, async |client| client.get(&path).await).await?;
         return if global.json { print_json(&detail) } else { print(&detail_text(&detail)) };
     }
-    let asked = [named("group", &args.group), named("region", &args.region), at];
+    let asked = [named("group", &args.group), named("region", &args.region), at, evidence];
     let path = format!("/api/v1/impact{}", query(asked.into_iter().flatten()));
     let list: ImpactsView = with(global, Need::Data, async |client| client.get(&path).await).await?;
     if global.json { print_json(&list) } else { print(&list_text(&list)) }
@@ -92,8 +93,28 @@ fn list_text(list: &ImpactsView) -> String {
     }
     let region = list.region.as_ref().map(|region| format!(", as {region} sees it")).unwrap_or_default();
     let by = format!("by the scoring model {}, as of {}{region}", list.model, whole(&list.as_of));
-    text.push_str(&format!("\n{}\n", clean(&by)));
+    let of = |basis: &str| list.checks.iter().filter(|one| one.basis == basis && one.score.is_some()).count();
+    let stored = of("stored");
+    let again = of("evidence");
+    let basis = match (stored, again) {
+        (0, 0) => String::new(),
+        (0, _) => ", found again from the evidence of today".to_owned(),
+        (_, 0) => ", as stored in that hour".to_owned(),
+        (_, again) => {
+            format!(", as stored in that hour but for {again} of the checks, found again from the evidence of today")
+        }
+    };
+    text.push_str(&format!("\n{}\n", clean(&(by + &basis))));
     text
+}
+
+/// Where a score comes from, after the score.
+fn basis_text(basis: &str) -> &'static str {
+    match basis {
+        "stored" => ", as stored in that hour",
+        "evidence" => ", found again from the evidence of today",
+        _ => "",
+    }
 }
 
 fn history_text(view: &ImpactHistoryView) -> String {
@@ -108,12 +129,13 @@ fn history_text(view: &ImpactHistoryView) -> String {
 }
 
 fn detail_text(detail: &ImpactDetailView) -> String {
-    let ImpactView { check, score, band, model, at, reason, contributions, .. } = &detail.impact;
+    let ImpactView { check, score, band, model, at, basis, reason, contributions, .. } = &detail.impact;
     let mut text = clean(&format!(
-        "{check}: {} ({}), by the scoring model {model}, as of {}",
+        "{check}: {} ({}), by the scoring model {model}, as of {}{}",
         score_text(*score),
         band_text(band.as_ref()),
-        whole(at)
+        whole(at),
+        basis_text(basis)
     ));
     text.push_str(&format!("\n{}\n", clean(&reason.en)));
     if !contributions.is_empty() {

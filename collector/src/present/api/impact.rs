@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::{Ask, Body, ask, body, check_of, instant_of, region_of};
 use crate::impact::Model;
+use crate::impact::board::Scores;
 use crate::present::Present;
 use crate::present::audit::Note;
 use crate::present::dto::impact::{
@@ -36,8 +37,10 @@ pub struct ImpactsQuery {
     group: Option<String>,
     /// As the agents of this region alone saw it.
     region: Option<String>,
-    /// Of when: an instant, or an age like `-7d`; now where nothing is said.
+    /// Of when: an instant, or an age like `-7d`; now where nothing is said. Of an hour that is over, scores are told as they were stored.
     at: Option<String>,
+    /// With `at`: found again from the evidence as it is known today, stored or not.
+    evidence: Option<bool>,
     /// Most checks: the worst ones.
     limit: Option<usize>,
 }
@@ -46,8 +49,10 @@ pub struct ImpactsQuery {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImpactQuery {
-    /// Of when: an instant, or an age like `-7d`; now where nothing is said.
+    /// Of when: an instant, or an age like `-7d`; now where nothing is said. Of an hour that is over, the score is told as it was stored.
     at: Option<String>,
+    /// With `at`: found again from the evidence as it is known today, stored or not.
+    evidence: Option<bool>,
 }
 
 /// `GET /api/v1/impact`: the worst first.
@@ -61,7 +66,7 @@ pub async fn impacts_csv(State(present): State<Present>, query: Ask<ImpactsQuery
 }
 
 async fn listed(present: &Present, query: ImpactsQuery) -> Answer<ImpactsView> {
-    let ImpactsQuery { group, region, at, limit } = query;
+    let ImpactsQuery { group, region, at, evidence, limit } = query;
     let limit = limit.unwrap_or(LIST_MAX);
     if !(1..=LIST_MAX).contains(&limit) {
         let what = format!("limit={limit}: a list has 1 to {LIST_MAX} checks");
@@ -72,6 +77,8 @@ async fn listed(present: &Present, query: ImpactsQuery) -> Answer<ImpactsView> {
     let mut view = match (past(at)?, &region) {
         (None, None) => impacts_view(&*present.scores().await?, group.as_ref()),
         (None, Some(region)) => impacts_view(&present.scores_of_region(region).await?, group.as_ref()),
+        (Some(at), None) if evidence != Some(true) => impacts_view(&then(present, None, at).await?, group.as_ref()),
+        // How a region saw each of its checks is not stored.
         (Some(at), region) => {
             let _seat = SEATS.acquire().await.map_err(|_| closing())?;
             impacts_view(&present.scores_at(None, region.as_ref(), at).await?, group.as_ref())
@@ -80,6 +87,15 @@ async fn listed(present: &Present, query: ImpactsQuery) -> Answer<ImpactsView> {
     view.region = region.map(|region| region.to_string());
     view.checks.truncate(limit);
     Ok(view)
+}
+
+/// The scores of another instant: one such question at a time.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn then(present: &Present, only: Option<CheckNo>, at: UtcMicros) -> Answer<Scores> {
+    let _seat = SEATS.acquire().await.map_err(|_| closing())?;
+    present.scores_then(only, at).await
 }
 
 /// Whose history is asked for: of one thing, or of all checks together.
@@ -135,7 +151,8 @@ pub async fn impact(
     Path(id): Path<String>,
     query: Ask<ImpactQuery>,
 ) -> Answer<Json<ImpactDetailView>> {
-    let at = past(ask(query)?.at)?;
+    let ImpactQuery { at, evidence } = ask(query)?;
+    let at = past(at)?;
     let number = check_of(&present.app().book(), &id)?.number;
     let (found, model) = match at {
         None => {
@@ -143,7 +160,10 @@ pub async fn impact(
             (scores.checks.get(&number).cloned(), scores.model.label.clone())
         }
         Some(at) => {
-            let scores = present.scores_at(Some(number), None, at).await?;
+            let scores = match evidence {
+                Some(true) => present.scores_at(Some(number), None, at).await?,
+                Some(false) | None => present.scores_then(Some(number), at).await?,
+            };
             (scores.checks.get(&number).cloned(), scores.model.label)
         }
     };
@@ -195,7 +215,10 @@ pub async fn tried(
 }
 
 /// An instant that is not ahead; `None` is now.
-fn past(text: Option<String>) -> Answer<Option<UtcMicros>> {
+///
+/// # Errors
+/// When it lies ahead, or is none.
+pub fn past(text: Option<String>) -> Answer<Option<UtcMicros>> {
     let now = clock::now();
     let at = text.map(|text| instant_of(&text, now)).transpose()?;
     match at {

@@ -1,8 +1,12 @@
-//! Impact scores at a glance: all checks, groups and regions with their courses over 28 days, and the worst checks. The form of the model is [`super::scoring`].
+//! Impact scores at a glance: all checks, groups and regions with their courses over 28 days, and the worst checks; of now, or of an hour that is over, with what they were made of. The
+//! form of the model is [`super::scoring`].
+
+use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::Response;
+use serde::Deserialize;
 use sitepulse_daemon::clock;
 use sitepulse_model::id::{Group, Region};
 use sitepulse_model::impact::Band;
@@ -13,11 +17,13 @@ use super::parts::{Gauge, Sparkline};
 use super::row::clock_text;
 use crate::app::Access;
 use crate::impact::board::Scores;
+use crate::impact::{Basis, regions};
 use crate::present::Present;
+use crate::present::api::impact as api;
 use crate::present::dto::impact::ImpactHourView;
 use crate::present::http::escape;
-use crate::present::impact::{Badge, points};
-use crate::present::problem::Answer;
+use crate::present::impact::{Badge, PartRow, part_rows, points};
+use crate::present::problem::{Answer, Problem};
 use crate::present::text::Texts;
 
 /// Worst checks that are shown.
@@ -26,6 +32,14 @@ const WORST_MAX: usize = 12;
 const SETS_MAX: usize = 24;
 /// Hours of a course.
 const HOURS: i64 = 28 * 24;
+
+/// Of when, and of which check alone; now, and the worst ones, where nothing is said.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct HourQuery {
+    at: String,
+    check: String,
+}
 
 #[derive(Template)]
 #[template(path = "impact.html")]
@@ -39,6 +53,12 @@ struct Content<'a> {
     regions: Vec<Set>,
     worst: Vec<Worst>,
     as_of: String,
+    /// What was asked for.
+    at: String,
+    check: String,
+    fault: String,
+    /// Of an hour that is over: where the scores come from.
+    then: String,
 }
 
 /// Several checks together.
@@ -58,6 +78,8 @@ struct Set {
 struct Worst {
     id: String,
     badge: Badge,
+    /// Of an hour that is over: what it was made of.
+    parts: Vec<PartRow>,
 }
 
 /// The pill's colour of a band.
@@ -70,15 +92,32 @@ pub(super) const fn pill(band: Band) -> &'static str {
 }
 
 /// `GET /impact`
-pub async fn impact_page(State(present): State<Present>, frame: Frame) -> Answer<Response> {
-    let (t, now) = (frame.t, clock::now());
-    let scores = present.scores().await?;
+pub async fn impact_page(
+    State(present): State<Present>,
+    frame: Frame,
+    Query(HourQuery { at, check }): Query<HourQuery>,
+) -> Answer<Response> {
+    let t = frame.t;
+    let asked = Some(at.trim().to_owned()).filter(|at| !at.is_empty());
+    let (instant, mut fault) = match api::past(asked) {
+        Ok(instant) => (instant, String::new()),
+        Err(problem) => (None, (t.tell)(problem.detail())),
+    };
+    let scores = match instant {
+        None => present.scores().await?,
+        Some(at) => Arc::new(api::then(&present, None, at).await?),
+    };
+    let now = instant.unwrap_or_else(clock::now);
+    let wanted = check.trim();
+    if !wanted.is_empty() && scores.checks.values().all(|one| one.id.as_str() != wanted) {
+        fault = (t.tell)(Problem::not_found("check", wanted).detail());
+    }
     let whole = match &scores.whole {
         None => None,
         Some(whole) => {
             let course = present.impact_history(None, now).await?;
             let to = ("/checks?sort=impact".to_owned(), String::new());
-            Some(Set::of(t.impact.whole.to_owned(), to, whole, &scores, None, &course, t))
+            Some(Set::of(t.impact.whole.to_owned(), to, whole, &scores, &course, t))
         }
     };
     let mut by_group: Vec<(&Group, &Together)> = scores.groups.iter().collect();
@@ -89,22 +128,20 @@ pub async fn impact_page(State(present): State<Present>, frame: Frame) -> Answer
         let name = group.to_string();
         let href = format!("/checks?group={}&sort=impact", escape(&name));
         let to = (href, format!("?group={}", escape(&name)));
-        groups.push(Set::of(name, to, together, &scores, Some(group), &course, t));
+        groups.push(Set::of(name, to, together, &scores, &course, t));
     }
-    let mut by_region: Vec<(&Region, &Scores, &Together)> = scores
-        .regions
-        .iter()
-        .filter_map(|(region, scores)| Some((region, &**scores, scores.whole.as_ref()?)))
-        .collect();
-    by_region.sort_by(|a, b| b.2.points.cmp(&a.2.points).then_with(|| a.0.cmp(b.0)));
+    let mut by_region: Vec<(&Region, &Together)> = regions::together(&scores.regions).collect();
+    by_region.sort_by(|a, b| b.1.points.cmp(&a.1.points).then_with(|| a.0.cmp(b.0)));
     let mut regions = Vec::new();
-    for (region, seen, together) in by_region.into_iter().take(SETS_MAX) {
+    for (region, together) in by_region.into_iter().take(SETS_MAX) {
         let course = present.region_history(region, now).await?;
         let name = region.to_string();
         let to = (format!("/checks?region={}&sort=impact", escape(&name)), format!("?region={}", escape(&name)));
-        regions.push(Set::of(name, to, together, seen, None, &course, t));
+        regions.push(Set::of(name, to, together, &scores, &course, t));
     }
-    let mut worst: Vec<_> = scores.checks.values().filter(|check| check.score.is_some()).collect();
+    let shown = |id: &str| wanted.is_empty() || id == wanted;
+    let scored = scores.checks.values().filter(|check| check.score.is_some() && shown(check.id.as_str()));
+    let mut worst: Vec<_> = scored.collect();
     worst.sort_by(|a, b| {
         let points = |check: &crate::impact::CheckScore| check.score.as_ref().map(|score| score.points);
         points(b).cmp(&points(a)).then_with(|| a.id.cmp(&b.id))
@@ -122,10 +159,32 @@ pub async fn impact_page(State(present): State<Present>, frame: Frame) -> Answer
         whole,
         groups,
         regions,
-        worst: worst.map(|one| Worst { id: one.id.to_string(), badge: Badge::of(one.score.as_ref(), t) }).collect(),
+        worst: worst
+            .map(|one| Worst {
+                id: one.id.to_string(),
+                badge: Badge::of(one.score.as_ref(), t),
+                parts: one.score.iter().filter(|_| instant.is_some()).flat_map(|score| part_rows(score, t)).collect(),
+            })
+            .collect(),
         as_of: clock_text(crate::present::kpi::to_second(scores.as_of)),
+        check: wanted.to_owned(),
+        then: instant.map(|_| then_told(&scores, t)).unwrap_or_default(),
+        at,
+        fault,
     };
-    frame.page(Place::Checks, t.impact.title, Some("check incident figures"), &content)
+    // What is over changes no more.
+    let live = instant.is_none().then_some("check incident figures");
+    frame.page(Place::Checks, t.impact.title, live, &content)
+}
+
+/// Where the scores of an hour that is over come from.
+fn then_told(scores: &Scores, t: &Texts) -> String {
+    let of = |basis: Basis| scores.checks.values().filter(|one| one.basis == basis && one.score.is_some()).count();
+    match (of(Basis::Stored), of(Basis::Evidence)) {
+        (0, _) => t.impact.found_again.to_owned(),
+        (_, 0) => t.impact.stored.to_owned(),
+        (_, again) => format!("{} {}", t.impact.stored, (t.impact.but_found_again)(again)),
+    }
 }
 
 impl Set {
@@ -134,11 +193,10 @@ impl Set {
         (href, asked): (String, String),
         together: &Together,
         scores: &Scores,
-        group: Option<&Group>,
         course: &[ImpactHourView],
         t: &Texts,
     ) -> Self {
-        let raised = together.raised.as_ref().and_then(|raised| scores.members(group).nth(raised.member));
+        let raised = together.raised.as_ref().and_then(|raised| scores.checks.get(&raised.check));
         Self {
             name,
             href,

@@ -18,7 +18,7 @@ pub struct ImpactsView {
     pub whole: Option<ImpactTogetherView>,
     /// The groups that have a score, the worst first.
     pub groups: Vec<ImpactTogetherView>,
-    /// What each region sees, the worst first; empty where one group, one region or another instant was asked for.
+    /// What each region sees, the worst first; empty where one group or one region was asked for; of another instant those that are stored.
     #[serde(default)]
     pub regions: Vec<ImpactTogetherView>,
     /// The checks, the worst first; those without a score last.
@@ -42,13 +42,17 @@ pub struct ImpactView {
     pub band: Option<String>,
     /// The model that it was found by.
     pub model: String,
-    /// When it was found.
+    /// When it was found; of a stored one the hour's beginning.
     pub at: String,
+    /// `now`; of another instant `stored` where it is told as it was written down in that hour, with what added something, and `evidence` where it was found again from the evidence
+    /// as it is known today.
+    #[serde(default)]
+    pub basis: String,
     /// The signal that adds the most; `null` where nothing adds anything.
     pub dominant: Option<String>,
     /// The same as a sentence.
     pub reason: ReasonView,
-    /// Every signal that has data.
+    /// Every signal that has data; of a stored score those that added something.
     pub contributions: Vec<ContributionView>,
 }
 
@@ -90,6 +94,9 @@ pub struct ImpactTogetherView {
     pub region: Option<String>,
     /// 0 to 100: the sum of the contributions' points, and of what it was raised by.
     pub score: f64,
+    /// As of a check.
+    #[serde(default)]
+    pub basis: String,
     /// `ok`, `warning` or `critical`.
     pub band: String,
     /// The weighted mean of the checks' scores.

@@ -132,8 +132,8 @@ pub struct EntryView {
     pub at: String,
     /// Who: `collector:cli`, `channel:ID`, ...; `evidence` where nobody did.
     pub author: String,
-    /// `opened`, `reopened`, `severity`, `flapping`, `settled`, `held`, `released`, `acknowledged`, `acknowledgement_expired`, `resolved`, `step`, `let_through`, `evidence`,
-    /// `comment`, `assigned`, `post_mortem`; `unreadable` where the row is damaged.
+    /// `opened`, `reopened`, `severity`, `flapping`, `settled`, `held`, `released`, `acknowledged`, `acknowledgement_expired`, `resolved`, `step`, `let_through`,
+    /// `message_cancelled`, `message_taken_up`, `evidence`, `comment`, `assigned`, `post_mortem`; `unreadable` where the row is damaged.
     pub action: String,
     /// Of `opened` and `severity`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,9 +147,13 @@ pub struct EntryView {
     /// Of `step`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<StepView>,
-    /// Of `comment`, `assigned` (to whom) and `post_mortem`; of `let_through` the channels.
+    /// Of `comment`, `assigned` (to whom) and `post_mortem`; of `let_through` the channels; of a message that somebody took back
+    /// or took up again its channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// Of a message that somebody took back or took up again: its step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_step: Option<u32>,
     /// Whether it and all before it are as they were written.
     pub intact: bool,
     /// SHA-256 over the entry before and this one, as hexadecimal digits.

@@ -82,6 +82,17 @@ pub struct ImpactTexts {
     pub after: &'static str,
     pub chart_of: fn(&str) -> String,
     pub what_is_written: &'static str,
+    /// The form that asks for another hour.
+    pub of_when: &'static str,
+    pub of_check: &'static str,
+    pub show: &'static str,
+    pub of_now: &'static str,
+    /// Of an hour that is over.
+    pub stored: &'static str,
+    pub found_again: &'static str,
+    pub but_found_again: fn(usize) -> String,
+    pub made_of: &'static str,
+    pub yesterday: &'static str,
 }
 
 /// English.
@@ -202,6 +213,20 @@ pub static EN: ImpactTexts = ImpactTexts {
     after: "By this model",
     chart_of: |check| format!("{check}, day by day"),
     what_is_written: "As code",
+    of_when: "Of when",
+    of_check: "One check",
+    show: "Show",
+    of_now: "Back to now",
+    stored: "As it was stored in that hour, with what added something.",
+    found_again: "Found again from the evidence as it is known today: what scores were made of in that hour is not stored, or it is not over.",
+    but_found_again: |checks| match checks {
+        1 => "Of one check nothing was stored: it was found again from the evidence as it is known today.".into(),
+        _ => format!(
+            "Of {checks} checks nothing was stored: they were found again from the evidence as it is known today."
+        ),
+    },
+    made_of: "What they were made of",
+    yesterday: "A day ago",
 };
 
 /// French.
@@ -327,4 +352,16 @@ pub static FR: ImpactTexts = ImpactTexts {
     after: "Selon ce modèle",
     chart_of: |check| format!("{check}, jour par jour"),
     what_is_written: "Sous forme de code",
+    of_when: "À quel moment",
+    of_check: "Un seul contrôle",
+    show: "Afficher",
+    of_now: "Revenir à maintenant",
+    stored: "Tels que conservés à cette heure-là, avec ce qui y contribuait.",
+    found_again: "Scores recalculés d’après ce que l’on sait aujourd’hui : ce qui composait les scores à cette heure-là n’est pas conservé, ou l’heure n’est pas finie.",
+    but_found_again: |checks| match checks {
+        1 => "D’un contrôle rien n’a été conservé : recalculé d’après ce que l’on sait aujourd’hui.".into(),
+        _ => format!("De {checks} contrôles rien n’a été conservé : recalculés d’après ce que l’on sait aujourd’hui."),
+    },
+    made_of: "Ce qui les composait",
+    yesterday: "Il y a un jour",
 };

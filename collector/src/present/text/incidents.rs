@@ -150,6 +150,14 @@ fn entry_en(entry: &EntryView) -> String {
         "resolved" => by("Resolved"),
         "step" => entry.step.as_ref().map(step_en).unwrap_or_default(),
         "let_through" => format!("Too severe for quiet hours to hold back: told {}", text.unwrap_or_default()),
+        "message_cancelled" => {
+            let (step, channel) = (entry.of_step.unwrap_or_default(), text.unwrap_or_default());
+            format!("Message of step {step} to {channel} taken back: it is not sent")
+        }
+        "message_taken_up" => {
+            let (step, channel) = (entry.of_step.unwrap_or_default(), text.unwrap_or_default());
+            format!("Message of step {step} to {channel} taken up again")
+        }
         "evidence" => "Evidence kept".into(),
         "comment" => text.unwrap_or_default().to_owned(),
         "public_note" => format!("Published: {}", text.unwrap_or_default()),
@@ -181,6 +189,14 @@ fn entry_fr(entry: &EntryView) -> String {
         "resolved" => by("Résolu"),
         "step" => entry.step.as_ref().map(step_fr).unwrap_or_default(),
         "let_through" => format!("Trop grave pour les heures de repos : prévenu {}", text.unwrap_or_default()),
+        "message_cancelled" => {
+            let (step, channel) = (entry.of_step.unwrap_or_default(), text.unwrap_or_default());
+            format!("Message de l’étape {step} à {channel} retiré : il n’est pas envoyé")
+        }
+        "message_taken_up" => {
+            let (step, channel) = (entry.of_step.unwrap_or_default(), text.unwrap_or_default());
+            format!("Message de l’étape {step} à {channel} repris")
+        }
         "evidence" => "Preuves conservées".into(),
         "comment" => text.unwrap_or_default().to_owned(),
         "public_note" => format!("Publié : {}", text.unwrap_or_default()),

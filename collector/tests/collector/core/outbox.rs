@@ -170,10 +170,10 @@ fn a_dead_letter_frees_the_order_and_never_comes_after_what_overtook_it() {
     let now = world.now();
     let turn = world.turn(vec![done(&a, Answer::Refused, now)], &[&b], now);
     assert_eq!(told(&turn.handed), [("a", 2, NoticeEvent::Resolved)]);
-    let refused = world.engine.retry_delivery(&a.key, now).unwrap_err().to_string();
+    let refused = world.engine.retry_delivery(&a.key, "ada", now).unwrap_err().to_string();
     assert!(refused.contains("must not come after it"), "{refused}");
     world.turn(vec![done(&turn.handed[0], Answer::Taken, now)], &[&b], now);
-    let refused = world.engine.retry_delivery(&a.key, now).unwrap_err().to_string();
+    let refused = world.engine.retry_delivery(&a.key, "ada", now).unwrap_err().to_string();
     assert!(refused.contains("must not come after it"), "{refused}");
     apply(&mut world.engine, &CHANNELS.replace("a.example", "mended.example"), 300);
     assert_eq!(told(&world.turn(Vec::new(), &[&b], now.plus_us(600_000_000)).handed), []);
@@ -183,10 +183,10 @@ fn a_dead_letter_frees_the_order_and_never_comes_after_what_overtook_it() {
 fn dead_letters_are_taken_up_by_hand_and_when_their_channel_is_mended() {
     let (mut world, a, b) = outage();
     let now = world.now();
-    assert!(world.engine.retry_delivery(&a.key, now).unwrap_err().to_string().contains("being sent"));
+    assert!(world.engine.retry_delivery(&a.key, "ada", now).unwrap_err().to_string().contains("being sent"));
     world.turn(vec![done(&a, Answer::Refused, now), done(&b, LATER, now)], &[], now);
     // By hand.
-    world.engine.retry_delivery(&a.key, now).unwrap();
+    world.engine.retry_delivery(&a.key, "ada", now).unwrap();
     let turn = world.turn(Vec::new(), &[], now);
     assert_eq!(told(&turn.handed), [("a", 1, NoticeEvent::Opened)]);
     // The log goes on counting.
@@ -209,20 +209,31 @@ fn dead_letters_are_taken_up_by_hand_and_when_their_channel_is_mended() {
     assert_eq!(told(&turn.handed), [("a", 2, NoticeEvent::Resolved)]);
     let key = turn.handed[0].key.clone();
     world.turn(vec![done(&turn.handed[0], Answer::Taken, at(300))], &[], at(300));
-    assert!(world.engine.retry_delivery(&key, at(300)).unwrap_err().to_string().contains("was delivered"));
+    assert!(world.engine.retry_delivery(&key, "ada", at(300)).unwrap_err().to_string().contains("was delivered"));
     let unknown = DeliveryKey { step: 77, ..key };
-    assert!(world.engine.retry_delivery(&unknown, at(300)).unwrap_err().to_string().contains("there is no message"));
+    assert!(
+        world.engine.retry_delivery(&unknown, "ada", at(300)).unwrap_err().to_string().contains("there is no message")
+    );
 }
 
 #[test]
 fn a_message_that_is_taken_back_frees_the_order_and_is_taken_up_by_hand_alone() {
     let (mut world, a, b) = outage();
     let now = world.now();
-    assert!(world.engine.withdraw_delivery_of(&a.key.to_string()).unwrap_err().to_string().contains("being sent"));
+    assert!(
+        world
+            .engine
+            .withdraw_delivery_of(&a.key.to_string(), "ada", now)
+            .unwrap_err()
+            .to_string()
+            .contains("being sent")
+    );
     world.turn(vec![done(&a, LATER, now), done(&b, Answer::Taken, now)], &[], now);
     // It waits to be tried again, until somebody does not want it sent.
-    world.engine.withdraw_delivery_of(&a.key.to_string()).unwrap();
-    assert!(world.engine.withdraw_delivery_of(&a.key.to_string()).unwrap_err().to_string().contains("already"));
+    world.engine.withdraw_delivery_of(&a.key.to_string(), "ada", now).unwrap();
+    assert!(
+        world.engine.withdraw_delivery_of(&a.key.to_string(), "ada", now).unwrap_err().to_string().contains("already")
+    );
     // A channel that is mended tries dead letters again, and not this.
     apply(&mut world.engine, &CHANNELS.replace("a.example", "mended.example"), 300);
     assert_eq!(told(&world.turn(Vec::new(), &[], now.plus_us(20_000_000)).handed), []);
@@ -232,13 +243,20 @@ fn a_message_that_is_taken_back_frees_the_order_and_is_taken_up_by_hand_alone() 
     let resolve = world.turn(Vec::new(), &[], later).handed;
     assert_eq!(told(&resolve), [("a", 2, NoticeEvent::Resolved), ("b", 2, NoticeEvent::Resolved)]);
     // By hand it comes back, unless a later one is on its way or was delivered.
-    let refused = world.engine.retry_delivery(&a.key, later).unwrap_err().to_string();
+    let refused = world.engine.retry_delivery(&a.key, "ada", later).unwrap_err().to_string();
     assert!(refused.contains("must not come after it"), "{refused}");
     world.turn(resolve.iter().map(|one| done(one, LATER, later)).collect(), &[], later);
-    world.engine.retry_delivery(&a.key, later).unwrap();
+    world.engine.retry_delivery(&a.key, "ada", later).unwrap();
     assert_eq!(told(&world.turn(Vec::new(), &[], later).handed), [("a", 1, NoticeEvent::Opened)]);
     let unknown = DeliveryKey { step: 77, ..b.key };
-    assert!(world.engine.withdraw_delivery_of(&unknown.to_string()).unwrap_err().to_string().contains("no message"));
+    assert!(
+        world
+            .engine
+            .withdraw_delivery_of(&unknown.to_string(), "ada", now)
+            .unwrap_err()
+            .to_string()
+            .contains("no message")
+    );
 }
 
 #[test]

@@ -204,7 +204,7 @@ async fn a_score_moves_with_every_minute_of_an_outage() {
         assert_eq!((refreshed.changed, refreshed.turned.len()), (1, 0), "after {minutes} min");
         let after = availability(&newest());
         assert!(after.0 == now && after.1 < before.1, "{after:?} after {before:?}");
-        let told = get(&pages.bench, &format!("/shop-vitals?at={}", instant::format(now))).await;
+        let told = get(&pages.bench, &format!("/shop-vitals?at={}&evidence=true", instant::format(now))).await;
         let told = part(&told, "weighted_availability")["value"].as_f64().unwrap();
         assert!((told - after.1).abs() < 1e-9, "found again of this instant it is the same: {told} {after:?}");
         // A region follows, without the store's help.
@@ -387,7 +387,10 @@ async fn another_model_is_tried_and_changes_nothing() {
 
 /// Two regions that see a page of the group `front`: one of them sees it down for a while.
 async fn two_regions() -> Pages {
-    let pages = Pages::new().await;
+    seen_by_two(Pages::new().await).await
+}
+
+async fn seen_by_two(pages: Pages) -> Pages {
     let text = "[[check]]\nid = \"shop-vitals\"\nkind = \"web_vitals\"\nurl = \"https://shop.example/\"\ninterval = \"15m\"\ngroup = \"front\"\n";
     let sources = [Source { name: "all.toml".into(), text: text.into() }];
     let written = checkfile::parse(&sources).unwrap();

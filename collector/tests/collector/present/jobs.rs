@@ -348,14 +348,35 @@ async fn messages_about_incidents_are_jobs_among_others() {
     assert_eq!(form("cancel").await.status, StatusCode::SEE_OTHER);
     let taken = bench.get(&path).await.json();
     assert_eq!(taken["job"]["state"], "cancelled", "{taken}");
+    let pages = async || bench.get("/api/v1/indicators").await.json()["noise"]["pages"].clone();
+    assert_eq!(pages().await, 0, "nobody is told");
     let debt = bench.get("/api/v1/kpi").await.json()["debt"]["terms"].clone();
     assert!(debt.as_array().unwrap().iter().all(|term| term["term"] != "failed_jobs" || term["count"] == 0), "{debt}");
     let again = form("cancel").await;
     assert_eq!(again.status, StatusCode::CONFLICT, "{}", again.text);
     assert_eq!(form("retry").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(pages().await, 1);
     let done = attempt(&bench, Provider::Taken).await;
     assert_eq!((&done["state"], &done["progress"]), (&json!("done"), &json!(1.0)), "{done}");
     assert_eq!(form("retry").await.status, StatusCode::CONFLICT, "it was delivered");
+
+    // The defect: who took it back stood in the audit log alone.
+    let incident = id.split('.').next().unwrap();
+    let told = bench.get(&format!("/api/v1/incidents/{incident}")).await.json();
+    let entries = told["history"].as_array().unwrap();
+    let acts: Vec<_> = entries.iter().filter(|one| one.get("of_step").is_some()).collect();
+    let act = |one: &serde_json::Value| (one["action"].clone(), one["of_step"].clone(), one["author"].clone());
+    assert_eq!(acts.len(), 2, "what waits or failed and was tried again is no change of mind: {told}");
+    assert_eq!(act(acts[0]).0, "message_cancelled");
+    assert_eq!(act(acts[1]).0, "message_taken_up");
+    for one in acts {
+        assert!(one["author"].as_str().unwrap().starts_with("collector:") && one["intact"] == true, "{one}");
+        assert_eq!(one["text"].as_str(), id.splitn(3, '.').nth(2), "{one}");
+    }
+    assert_eq!(told["integrity"]["broken_at"], json!(null), "{told}");
+    let page = async |lang: &str| bench.get(&format!("/incidents/{incident}?lang={lang}")).await.text;
+    assert!(page("en").await.contains("taken back: it is not sent"));
+    assert!(page("fr").await.contains("retiré\u{a0}: il n’est pas envoyé"));
 }
 
 #[tokio::test]

@@ -10,10 +10,13 @@ use alloc::vec::Vec;
 use super::model::ScoringModel;
 use super::{Band, Points, Score, Signal};
 use crate::control::Weight;
+use crate::id::CheckNo;
 
 /// A check among others.
 #[derive(Debug, Clone, Copy)]
 pub struct Member<'a> {
+    /// Which.
+    pub check: CheckNo,
     /// Its weight.
     pub weight: Weight,
     /// Whether its class is `critical`.
@@ -25,8 +28,8 @@ pub struct Member<'a> {
 /// What the worst check of the class `critical` raised a score by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Raised {
-    /// Which of the members.
-    pub member: usize,
+    /// Which.
+    pub check: CheckNo,
     /// By how much.
     pub points: Points,
 }
@@ -62,16 +65,15 @@ impl Together {
 impl ScoringModel {
     /// The score of several checks; `None` where none that counts has one.
     pub fn together(&self, members: &[Member<'_>]) -> Option<Together> {
-        let counted = || members.iter().enumerate().filter(|(_, member)| member.weight.0 > 0);
-        let scored: Vec<(usize, &Member<'_>, &Score)> =
-            counted().filter_map(|(at, member)| Some((at, member, member.score?))).collect();
+        let counted = || members.iter().filter(|member| member.weight.0 > 0);
+        let scored: Vec<(&Member<'_>, &Score)> = counted().filter_map(|member| Some((member, member.score?))).collect();
         let weight_of = |member: &Member<'_>| u128::from(member.weight.0);
-        let all: u128 = scored.iter().map(|(_, member, _)| weight_of(member)).sum();
+        let all: u128 = scored.iter().map(|(member, _)| weight_of(member)).sum();
         if all == 0 {
             return None;
         }
         let mut parts: BTreeMap<Signal, u128> = BTreeMap::new();
-        for (_, member, score) in &scored {
+        for (member, score) in &scored {
             for one in &score.contributions {
                 *parts.entry(one.signal).or_default() += weight_of(member) * u128::from(one.points.0);
             }
@@ -81,11 +83,12 @@ impl ScoringModel {
         let contributions = apportioned(&parts, all, mean);
         let mean = points(mean);
         let floor = |score: &Score| Points((f64::from(score.points.0) * self.floor + 0.5) as u32);
-        let critical = scored.iter().filter(|(_, member, _)| member.critical);
+        let critical = scored.iter().filter(|(member, _)| member.critical);
         // Of several equally bad ones the first.
-        let worst = critical.rev().max_by_key(|(_, _, score)| score.points).map(|(at, _, score)| (*at, floor(score)));
+        let worst =
+            critical.rev().max_by_key(|(_, score)| score.points).map(|(member, score)| (member.check, floor(score)));
         let raised = worst.filter(|(_, floor)| *floor > mean);
-        let raised = raised.map(|(member, floor)| Raised { member, points: Points(floor.0 - mean.0) });
+        let raised = raised.map(|(check, floor)| Raised { check, points: Points(floor.0 - mean.0) });
         let points = Points(mean.0 + raised.map_or(0, |raised| raised.points.0));
         let (checks, scored) = (counted().count(), scored.len());
         Some(Together { points, band: self.band(points), mean, contributions, raised, checks, scored })
@@ -131,7 +134,7 @@ mod tests {
     }
 
     fn member(weight: u32, critical: bool, score: Option<&Score>) -> Member<'_> {
-        Member { weight: Weight(weight), critical, score }
+        Member { check: CheckNo(weight), weight: Weight(weight), critical, score }
     }
 
     #[test]
@@ -144,7 +147,7 @@ mod tests {
         assert_eq!((plain.points, plain.raised, plain.band), (Points(90), None, Band::Ok));
         let raised = whole(member(1_000, true, Some(&bad)));
         assert_eq!((raised.points, raised.mean, raised.band), (Points(5_400), Points(90), Band::Warning));
-        assert_eq!(raised.raised, Some(Raised { member: 0, points: Points(5_310) }));
+        assert_eq!(raised.raised, Some(Raised { check: CheckNo(1_000), points: Points(5_310) }));
         assert_eq!(whole(member(0, true, Some(&bad))).points, Points(0), "watched, never counted");
     }
 

@@ -53,6 +53,24 @@ pub(super) fn confidence(z: f64) -> Confidence {
     share(z * z / (1.0 + z * z))
 }
 
+/// The chance that of so many that each are something with a chance of `share`, `times` at least are (binomial).
+pub(super) fn at_least(times: usize, of: usize, share: f64) -> f64 {
+    let odds = share / (1.0 - share);
+    if times == 0 || odds.is_nan() || odds < 0.0 {
+        return 1.0;
+    }
+    // Each term from the one before it; the first one by its logarithm, for it can be tiny.
+    let chosen: f64 = (0..times.min(of)).map(|nth| libm::log((of - nth) as f64 / (nth + 1) as f64)).sum();
+    let rest = of.saturating_sub(times) as f64;
+    let mut term = libm::exp(chosen + times as f64 * libm::log(share) + rest * libm::log(1.0 - share));
+    let mut sum = 0.0;
+    for nth in times..=of {
+        sum += term;
+        term *= odds * (of - nth) as f64 / (nth + 1) as f64;
+    }
+    sum.min(1.0)
+}
+
 /// A share as a confidence.
 pub(super) fn share(of: f64) -> Confidence {
     Confidence(per_mille(of.clamp(0.0, 1.0)) as u16)
@@ -86,6 +104,17 @@ mod tests {
         assert_eq!([0.0, 1.0, 4.0, 10.0].map(|z| confidence(z).0), [0, 500, 941, 990]);
         assert_eq!((confidence(-3.0).0, confidence(f64::INFINITY).0, per_mille(f64::NAN)), (0, 0, 0));
         assert_eq!((per_mille(-1.0), per_mille(1e30), share(7.0).0), (0, u32::MAX, 1000));
+    }
+
+    #[test]
+    fn a_share_by_chance() {
+        let near = |is: f64, should: f64| assert!((is / should - 1.0).abs() < 1e-9, "{is} {should}");
+        near(at_least(1, 6, 0.5), 1.0 - 0.5_f64.powi(6));
+        near(at_least(5, 6, 0.1), 6.0 * 0.9e-5 + 1e-6);
+        near(at_least(6, 6, 0.1), 1e-6);
+        near(at_least(0, 6, 0.1), 1.0);
+        assert_eq!((at_least(7, 6, 0.5), at_least(3, 6, 0.0)), (0.0, 0.0));
+        assert!(at_least(400, 1_000, 0.01) < 1e-200 && at_least(400, 1_000, 0.5) > 0.999_999);
     }
 
     proptest! {

@@ -6,9 +6,10 @@
 //! what happens below the step does not count.
 //!
 //! **What made it.** The element painted largest, where it was loaded from and what moved in the largest shifts are compared before and since. What was so in at most a
-//! third of the runs of the week before (of the last twenty, where those are more) and is in three of five since is told: it came with the change. That is no proof, but it is
-//! where to look. Only runs that told of such a thing count, [`TOLD_MIN`] before at least: of what was not recorded then nobody can say that it is new. An address whose query
-//! differs from run to run is compared without it.
+//! third of the runs of the week before (of the last twenty, where those are more) and is in three of five since is told: it came with the change. So is what is in two of
+//! five since, where by chance that would be one in a thousand ([`CHANCE_MAX`]): of six runs one or two may paint something else. That is no proof, but it is
+//! where to look. Only runs that told of such a thing count, [`TOLD_MIN`] before at least: of what was not recorded then nobody can say that it is new. An address whose path
+//! is new is told without its query, unless that was the same in each of [`SAME_QUERY_MIN`] runs or more.
 //! Of a layout shift what moved is told first, of all other vitals what was painted.
 //!
 //! **Needs** [`VitalsShift::baseline_runs_min`] runs before and [`VitalsShift::runs_min`] since. **Stays** while the last runs are worse by [`VitalsShift::ratio_known`].
@@ -31,6 +32,10 @@ use crate::vitals::{Vital, regression};
 pub const TOLD_MIN: usize = 10;
 /// Runs before that are looked at, where the week before has fewer.
 const LATELY_MIN: usize = 20;
+/// How likely it may be at most that what is in fewer than three of five runs since came by chance.
+const CHANCE_MAX: f64 = 1e-3;
+/// Runs since that must all have had the same query for it to be told.
+const SAME_QUERY_MIN: u32 = 5;
 /// Most moved elements that are told.
 const MOVED_MAX: usize = 3;
 
@@ -91,13 +96,19 @@ fn lately<'r, 'a>(runs: &'r [&'a VitalRun<'a>], from: i64) -> &'r [&'a VitalRun<
 /// The attributions that came with the change, those first that the vital hangs on.
 fn changed(vital: Vital, before: &[&VitalRun<'_>], since: &[&VitalRun<'_>]) -> Vec<AttributionChange> {
     let element = came(AttributionOf::LcpElement, before, since, |run| run.lcp_element.map(|one| vec![one]));
-    let url = came(AttributionOf::LcpUrl, before, since, |run| run.lcp_url.map(named));
-    let url = if url.is_empty() {
-        let path = |url| named(url).into_iter().filter_map(|url: &str| url.split(['?', '#']).next()).collect();
-        came(AttributionOf::LcpUrl, before, since, |run| run.lcp_url.map(path))
-    } else {
-        url
+    let paths = came(AttributionOf::LcpUrl, before, since, |run| {
+        run.lcp_url.map(|url| named(url).into_iter().map(path_of).collect())
+    });
+    let mut url = came(AttributionOf::LcpUrl, before, since, |run| run.lcp_url.map(named));
+    // Of a path that is new the path is what came, unless each of several runs had the same query: one of many is in most of few runs by chance.
+    let has_others = |one: &AttributionChange, path: &AttributionChange| {
+        path.after == path_of(&one.after) && (path.runs > one.runs || one.runs < SAME_QUERY_MIN)
     };
+    url.retain(|one| !paths.iter().any(|path| has_others(one, path)));
+    let told: Vec<&str> = url.iter().map(|one| path_of(&one.after)).collect();
+    let paths: Vec<AttributionChange> =
+        paths.iter().filter(|path| !told.contains(&path.after.as_str())).cloned().collect();
+    url.extend(paths);
     let mut moved = came(AttributionOf::ShiftSource, before, since, |run| run.shift_sources.map(named));
     moved.truncate(MOVED_MAX);
     let mut painted = element;
@@ -105,6 +116,11 @@ fn changed(vital: Vital, before: &[&VitalRun<'_>], since: &[&VitalRun<'_>]) -> V
     let [mut first, then] = if vital == Vital::Cls { [moved, painted] } else { [painted, moved] };
     first.extend(then);
     first
+}
+
+/// An address without its query.
+fn path_of(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or_default()
 }
 
 /// The names in a text, one a line, each once.
@@ -129,12 +145,17 @@ fn came<'a>(
     if was.told < TOLD_MIN || is.told == 0 {
         return Vec::new();
     }
-    let mut new: Vec<(&str, Times)> = is
-        .names
-        .iter()
-        .filter(|(name, times)| times.runs * 5 >= is.told * 3 && was.runs(name) * 3 <= was.told)
-        .map(|(name, times)| (*name, *times))
-        .collect();
+    let is_new = |(name, times): &(&&str, &Times)| {
+        let before = was.runs(name);
+        let much = || times.runs * 5 >= is.told * 3;
+        let seldom = || {
+            // Never seen in so many runs is not never: as though one more of them had it.
+            let share = (before + 1) as f64 / (was.told + 2) as f64;
+            times.runs * 5 >= is.told * 2 && robust::at_least(times.runs, is.told, share) <= CHANCE_MAX
+        };
+        before * 3 <= was.told && (much() || seldom())
+    };
+    let mut new: Vec<(&str, Times)> = is.names.iter().filter(is_new).map(|(name, times)| (*name, *times)).collect();
     new.sort_by(|(a, a_times), (b, b_times)| {
         b_times.runs.cmp(&a_times.runs).then(a_times.places.cmp(&b_times.places)).then(a.cmp(b))
     });
@@ -277,6 +298,34 @@ mod tests {
             ..run
         });
         assert_eq!(salted, [url("https://a.test/1.png", "https://a.test/2.png")]);
+    }
+
+    /// The defect: of six runs two that painted something else, or two that had the same query, hid the new image.
+    #[test]
+    fn a_new_image_is_told_where_some_runs_paint_something_else() {
+        const SALTED: [&str; 2] = ["https://a.test/huge.png?1", "https://a.test/huge.png?2"];
+        let url = |after: &str| (AttributionOf::LcpUrl, "https://a.test/1.png".to_string(), after.to_string());
+        // In the last six runs: of each what it painted, by its place.
+        let with = |since: [&'static str; 6]| {
+            told(Vital::Lcp, move |run, nth, worse| VitalRun {
+                lcp_element: Some("img.hero"),
+                lcp_url: Some(if worse { since[(nth - COUNT + 6) as usize] } else { "https://a.test/1.png" }),
+                ..run
+            })
+        };
+        let (old, text, [one, two]) = ("https://a.test/1.png", "", SALTED);
+        assert_eq!(with([one, two, one, two, one, two]), [url("https://a.test/huge.png")]);
+        assert_eq!(with([one, one, two, one, one, one]), [url("https://a.test/huge.png")], "mostly one query");
+        assert_eq!(with([one, two, old, one, text, text]), [url("https://a.test/huge.png")], "half of the runs");
+        assert_eq!(with([one, one, one, one, one, text]), [url(one)], "one query");
+        assert_eq!(with([one, one, one, one, old, text]), [url("https://a.test/huge.png")], "in few runs");
+        assert_eq!(with([old, two, old, one, text, text]), [], "a third of the runs");
+        // What was there now and then before is not new for being there in half of six runs.
+        let now_and_then = told(Vital::Lcp, |run, nth, worse| {
+            let lead = if worse { nth % 2 == 0 } else { nth % 10 == 0 };
+            VitalRun { lcp_element: Some(if lead { "p.lead" } else { "img.hero" }), lcp_url: Some(old), ..run }
+        });
+        assert_eq!(now_and_then, []);
     }
 
     #[test]

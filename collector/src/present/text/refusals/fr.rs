@@ -13,6 +13,7 @@ const PAIRS: &[Pair] = &[
     // What is asked of something that is not there, or not so.
     ("there is no user {}: write it as a [[user]] and apply it", "il n’y a pas d’utilisateur {} : créez-le d’abord"),
     ("no user is named {}", "aucun utilisateur ne s’appelle {}"),
+    ("no check is named {}", "aucun contrôle ne s’appelle {}"),
     (
         "no incident {}: `sitepulse-collector incidents --all` lists what there is",
         "aucun incident {} : voyez la liste des incidents",
@@ -114,6 +115,7 @@ const PAIRS: &[Pair] = &[
         "duration {} is out of range: at most 100000000d, at least 1us steps",
         "la durée {} est hors limites : 100000000d au plus, par pas de 1us au moins",
     ),
+    ("at lies ahead: a score is made of evidence", "ce moment est à venir : un score vient de ce qui fut mesuré"),
     (
         "{} is not an instant: write RFC 3339 (2026-11-22T10:00:00Z), a day (2026-11-22), unix seconds, \"now\", or a duration back (-2h) or ahead (+2h)",
         "{} n’est pas un instant : écrivez 2026-11-22T10:00:00Z, un jour (2026-11-22), des secondes unix, \"now\" ou une durée en arrière (-2h) ou en avant (+2h)",

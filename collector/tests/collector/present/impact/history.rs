@@ -1,5 +1,6 @@
 //! What scores were: the job that writes them down, hour by hour, and how they are told.
 
+use std::path::Path;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -9,6 +10,7 @@ use sitepulse_collector::impact::hour::ask;
 use sitepulse_collector::impact::task::settle;
 use sitepulse_collector::jobs::{Given, Job, Kind, Said, Setup};
 use sitepulse_collector::latency::Hour;
+use sitepulse_collector::present::impact::impacts_view;
 use sitepulse_collector::seal::retention::Retention;
 use sitepulse_collector::store::jobs::Wanted;
 use sitepulse_daemon::task::TaskSet;
@@ -251,4 +253,134 @@ async fn groups_and_regions_have_a_history_and_all_of_it_is_a_table() {
         let check = bench.get(&format!("/checks/shop-vitals?lang={lang}")).await.text;
         assert!(check.contains("impact-history.csv?check=shop-vitals") && check.contains("us-east"), "{check}");
     }
+}
+
+/// A score's parts that add something: what of it is stored.
+fn added(view: &Value) -> Vec<Value> {
+    let parts = view["contributions"].as_array().unwrap();
+    parts.iter().filter(|part| part["points"].as_f64() > Some(0.0)).cloned().collect()
+}
+
+/// What a score is, but for the values: seven digits of those are stored.
+fn told(view: &Value) -> Value {
+    let mut parts = added(view);
+    for part in &mut parts {
+        part.as_object_mut().unwrap().remove("value");
+    }
+    json!([view["score"], view["band"], view["raised"], view["checks"], view["scored"], view["dominant"], parts])
+}
+
+/// Scores of an hour that is over, and what late results made of its evidence since.
+async fn hour_that_is_over(dir: &Path) -> (Pages, Value, String) {
+    let pages = seen_by_two(Pages::at(dir).await).await;
+    let bench = &pages.bench;
+    let more = "[[check]]\nid = \"calm\"\nkind = \"http\"\nurl = \"http://127.0.0.1:1/\"\n";
+    bench.apply(more, json!({})).await;
+    settle(&bench.app, in_the_last_hour(5)).await.unwrap();
+    let then = serde_json::to_value(impacts_view(&bench.app.board().newest().unwrap(), None)).unwrap();
+    // Somebody who was cut off saw it down all the time.
+    let agent = pages.enrol("eu-west", "late").await;
+    let down = Found { down: true, ..Found::default() };
+    let entries = (0..3 * 96).rev().map(|run| pages.entry(pages.result(agent, run * 15, &down)));
+    pages.ingest(agent, entries.collect()).await;
+    let at = instant::format(in_the_last_hour(40));
+    (pages, then, at)
+}
+
+/// What `verify` says.
+fn verified(dir: &Path) -> (Option<i32>, Value) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sitepulse-collector"));
+    let answer = command.args(["verify", "--json", "--data-dir"]).arg(dir).output().unwrap();
+    let told: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    (answer.status.code(), told["problems"].clone())
+}
+
+/// The defect: of a past hour the score alone was kept, and what it was made of was found again, of another score.
+#[tokio::test]
+async fn a_past_hour_is_told_as_it_was_stored_whatever_is_known_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let (pages, then, at) = hour_that_is_over(dir.path()).await;
+    assert_eq!(verified(dir.path()), (Some(0), json!([])));
+    let bench = &pages.bench;
+    let list = get(bench, &format!("?at={at}")).await;
+    let check = |view: &Value| {
+        view["checks"].as_array().unwrap().iter().find(|one| one["check"] == "shop-vitals").unwrap().clone()
+    };
+    for (stored, was) in [
+        (&check(&list), &check(&then)),
+        (&list["whole"], &then["whole"]),
+        (&list["groups"][0], &then["groups"][0]),
+        (&list["regions"][0], &then["regions"][0]),
+        (&list["regions"][1], &then["regions"][1]),
+    ] {
+        assert_eq!(told(stored), told(was));
+        assert_eq!(stored["basis"], "stored", "{stored}");
+        let raised = stored["raised"].as_object().map_or(0, |raised| hundredths(&raised["points"]));
+        assert_eq!(sum(&stored["contributions"]) + raised, hundredths(&stored["score"]), "{stored}");
+    }
+    assert!(hundredths(&check(&list)["score"]) > 0);
+    for (part, was) in added(&check(&list)).iter().zip(added(&check(&then))) {
+        let (value, was) = (part["value"].as_f64().unwrap(), was["value"].as_f64().unwrap());
+        assert!((value - was).abs() <= was.abs() * 1e-6, "{value} {was}");
+    }
+    // Of one check the same, with its sentence; and the history has the very score.
+    let one = get(bench, &format!("/shop-vitals?at={at}")).await;
+    assert_eq!((told(&one), &one["reason"]), (told(&check(&list)), &check(&then)["reason"]));
+    assert_eq!(one["history"].as_array().unwrap().last().unwrap()["score"], one["score"]);
+    assert_eq!(one["at"], instant::format(Hour::of(in_the_last_hour(40)).start()));
+    // What is known today says something else, and says so.
+    let again = get(bench, &format!("/shop-vitals?at={at}&evidence=true")).await;
+    assert_eq!(again["basis"], "evidence");
+    let available = |view: &Value| part(view, "weighted_availability")["value"].as_f64().unwrap();
+    assert!(available(&again) < available(&one) - 0.1, "{again} {one}");
+    assert_eq!(get(bench, "").await["checks"][0]["basis"], "now");
+    // People see the same.
+    for (lang, stored, signal) in [
+        ("en", "As it was stored in that hour", "weighted availability"),
+        ("fr", "Tels que conservés à cette heure-là", "disponibilité pondérée"),
+    ] {
+        let page = bench.get(&format!("/impact?lang={lang}&at={at}&check=shop-vitals")).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+        let score = format!("{:.2}", one["score"].as_f64().unwrap());
+        let score = if lang == "fr" { score.replace('.', ",") } else { score };
+        for word in [stored, signal, score.as_str()] {
+            assert!(page.text.contains(word), "{word}: {}", page.text);
+        }
+    }
+    for (query, words) in [("at=2100-01-01", "ce moment est à venir"), ("check=none", "aucun contrôle ne s’appelle")]
+    {
+        let page = bench.get(&format!("/impact?lang=fr&{query}")).await.text;
+        assert!(page.contains(words), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn an_hour_of_which_the_score_alone_is_known_is_found_again_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (pages, _, at) = hour_that_is_over(dir.path()).await;
+    let bench = &pages.bench;
+    let forget = |engine: &mut sitepulse_collector::engine::Engine| {
+        let sql = "UPDATE impact_day SET made = NULL; UPDATE impact_set_day SET made = x'0102'";
+        engine.store().connection().execute_batch(sql).unwrap();
+    };
+    bench.app.writer().run(forget).await.unwrap();
+    let (code, problems) = verified(dir.path());
+    assert_eq!(code, Some(4));
+    for of in ["group front", "region eu-west", "region us-east"] {
+        assert!(problems.to_string().contains(&format!("scores of {of} on day")), "{problems}");
+    }
+    let list = get(bench, &format!("?at={at}")).await;
+    let again = get(bench, &format!("?at={at}&evidence=true")).await;
+    assert_eq!(list["checks"], again["checks"]);
+    assert_eq!((&list["whole"], &list["groups"]), (&again["whole"], &again["groups"]));
+    assert!(list["checks"].as_array().unwrap().iter().all(|one| one["basis"] == "evidence"), "{list}");
+    assert_eq!(list["regions"], json!([]));
+    for (lang, words) in
+        [("en", "Found again from the evidence as it is known today"), ("fr", "Scores recalculés d’après")]
+    {
+        let page = bench.get(&format!("/impact?lang={lang}&at={at}")).await.text;
+        assert!(page.contains(words), "{page}");
+    }
+    // The history tells the score that was told then, as ever.
+    assert_eq!(get(bench, "/shop-vitals").await["history"].as_array().unwrap().len(), 1);
 }
