@@ -42,7 +42,7 @@ use crate::present::dto::unknown::CausesView;
 use crate::present::incidents::{LIST_MAX, incident_view};
 use crate::present::jobs::COUNTED_MAX;
 use crate::present::problem::{Answer, Code, Problem};
-use crate::store::incidents::{self as stored, Asked};
+use crate::store::incidents::{self as stored, Asked, Which};
 use crate::store::jobs as stored_jobs;
 use crate::store::kpi as stored_kpi;
 use daily::Daily;
@@ -183,10 +183,11 @@ impl Present {
         let since = periods.before.from;
         let everything = Asked {
             period: Span::new(since, now.plus_us(1)),
-            resolved: false,
+            which: Which::Open,
             check: None,
             agent: None,
             kind: None,
+            severity: None,
             limit: LIST_MAX,
         };
         let stored = self.app().read_store(move |tables| {

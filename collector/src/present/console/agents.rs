@@ -26,7 +26,7 @@ use crate::present::text::Texts;
 use crate::present::text::cause::Failure;
 use crate::present::text::desk::DeskTexts;
 use crate::present::{Present, api, figure, incidents};
-use crate::store::incidents::Asked;
+use crate::store::incidents::{Asked, Which};
 
 /// Most checks of an agent that its page shows.
 const CHECKS_SHOWN: usize = 200;
@@ -279,7 +279,7 @@ async fn one(present: &Present, frame: &Frame, name: &str) -> Answer<Response> {
         let book = present.app().book();
         let number = AgentName::parse(name).ok().and_then(|name| book.agent_by_name(&name)).map(|agent| agent.number);
         let (kind, period) = (Some(IncidentKind::AgentSilent), incidents::period(None, None, now));
-        Asked { period, resolved: true, check: None, agent: number, kind, limit: CUT_OFFS_SHOWN }
+        Asked { period, which: Which::All, check: None, agent: number, kind, severity: None, limit: CUT_OFFS_SHOWN }
     };
     let cut_offs = incidents::list(present, asked, now).await?;
     let snapshot = present.snapshot().await?;
