@@ -471,6 +471,8 @@ mod tests {
         let counting = Arc::clone(&shelf.turn).lock_owned().await;
         let page = home(&present).await;
         assert!(page.contains(EN.kpi.pending) && page.contains(EN.kpi.debt), "{page}");
+        let again = "<noscript><meta http-equiv=\"refresh\"";
+        assert!(page.contains(again), "without scripts nothing else would bring the figure: {page}");
         let told = page.split_once("data-told=\"").unwrap().1.split_once('"').unwrap().0;
         let mut stream = get(&present, &format!("/events?after={told}")).await.into_body();
         drop(counting);
@@ -485,7 +487,8 @@ mod tests {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), heard).await.expect("open pages hear of it");
-        assert!(!home(&present).await.contains(EN.kpi.pending));
+        let whole = home(&present).await;
+        assert!(!whole.contains(EN.kpi.pending) && !whole.contains(again), "{whole}");
     }
 
     fn together(availability: Option<f64>) -> Together {

@@ -158,7 +158,7 @@ pub async fn page(State(present): State<Present>, frame: Frame, Query(asked): Qu
         more_groups: if more > 0 { (t.home.more_groups)(more) } else { String::new() },
         as_of: clock_text(UtcMicros(snapshot.now.0 - snapshot.now.0.rem_euclid(1_000_000))),
     };
-    frame.page(Place::Home, &content.overall.headline, topics, &content)
+    frame.unfinished(kpi.sla.pending).page(Place::Home, &content.overall.headline, topics, &content)
 }
 
 async fn open_incidents(present: &Present) -> Answer<Vec<IncidentView>> {
