@@ -29,8 +29,8 @@ use crate::present::text::incidents::IncidentTexts;
 use crate::present::{Present, api, figure, incidents};
 use crate::store::incidents::{Asked, Which};
 
-/// How many incidents that are over a page shows.
-const OVER_SHOWN: usize = 100;
+/// How many incidents a page shows: of those that are not over, and of those that are.
+const SHOWN: usize = 100;
 
 /// The list.
 #[derive(Template)]
@@ -53,6 +53,8 @@ struct List<'a> {
     over: Vec<Row>,
     /// How many are over in all.
     over_count: String,
+    /// From one page of those that are not over to the next, and of those that are.
+    open_pager: Option<Pager>,
     pager: Option<Pager>,
     /// Whether incidents of checks would be told to nobody.
     silent: bool,
@@ -86,6 +88,8 @@ pub struct ListQuery {
     severity: String,
     check: String,
     agent: String,
+    /// How many of those that are not over stand before the first one that is shown.
+    from: String,
     /// The place in the list that the page before ended with, of those that are over: `1763913600000000.20251123-abcde`.
     before: String,
 }
@@ -151,9 +155,9 @@ async fn found(
     let (mut over, mut next) = (Vec::new(), None);
     if query.all() {
         // One more tells whether there is another page.
-        let page = incidents::page(present, asked(Which::Over, OVER_SHOWN + 1), query.place(), now).await?;
-        let more = page.len() > OVER_SHOWN;
-        let shown = || page.iter().take(OVER_SHOWN);
+        let page = incidents::page(present, asked(Which::Over, SHOWN + 1), query.place(), now).await?;
+        let more = page.len() > SHOWN;
+        let shown = || page.iter().take(SHOWN);
         next = shown().next_back().filter(|_| more).map(|(place, _)| place.clone());
         over = shown().map(|(_, one)| one.clone()).collect();
     }
@@ -320,6 +324,15 @@ impl<'a> List<'a> {
             Field { label: t.agent.into(), ..Field::text("agent", &query.agent) },
         ];
         let count = |number: usize| figure::count(number as u64);
+        let first = query.from.parse().ok().filter(|first| !query.all() && *first < found.open.len()).unwrap_or(0);
+        let shown = &found.open[first..found.open.len().min(first + SHOWN)];
+        let last = first + shown.len();
+        let at = |first: usize| format!("{}&from={first}", query.href("open"));
+        let open_pager = (found.open.len() > shown.len()).then(|| Pager {
+            text: (t.list.shown)(&count(first + 1), &count(last), &count(found.open.len())),
+            previous: (first > 0).then(|| (at(first.saturating_sub(SHOWN)), t.list.previous)),
+            next: (last < found.open.len()).then(|| (at(last), t.list.next)),
+        });
         let chip = |state: &str, label: &str, number: usize| Chip {
             label: label.to_owned(),
             href: query.href(state),
@@ -351,9 +364,10 @@ impl<'a> List<'a> {
             all: query.all(),
             filtered: query.filters().iter().any(|(_, text)| !text.is_empty()),
             older,
-            open: found.open.iter().map(|one| Row::of(one, now, t)).collect(),
+            open: shown.iter().map(|one| Row::of(one, now, t)).collect(),
             over: found.over.iter().map(|one| Row::of(one, now, t)).collect(),
             over_count: count(over),
+            open_pager,
             pager,
             silent,
             as_of: clock_text(UtcMicros(now.0 - now.0.rem_euclid(1_000_000))),

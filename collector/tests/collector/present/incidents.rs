@@ -715,3 +715,30 @@ async fn incidents_of_any_age_are_reached_page_by_page_and_filters_stay() {
     let told = told.iter().flat_map(|page| serde_json::from_str::<Vec<Value>>(page).unwrap());
     assert_eq!(told.map(|one| one["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>(), ids);
 }
+
+#[tokio::test]
+async fn a_flood_of_open_incidents_comes_page_by_page_in_the_order_of_the_queue() {
+    let bench = Bench::new();
+    let work = |engine: &mut Engine| {
+        let now = clock::now();
+        let ids = (0..130_i64).map(|n| {
+            // The severe ones came last.
+            let severity = Some(if n < 30 { Severity::Minor } else { Severity::Critical });
+            let manual = Manual { title: format!("outage {n}"), check: None, severity };
+            engine.open_manual(&manual, "ana", now.plus_us((n - 200) * 1_000_000)).unwrap().0
+        });
+        ids.collect::<Vec<_>>()
+    };
+    let ids = bench.app.writer().run(work).await.unwrap();
+    let shown = |page: &str, wanted: std::ops::Range<usize>| {
+        (0..130).all(|n| page.contains(&format!("href=\"/incidents/{}\"", ids[n])) == wanted.contains(&n))
+    };
+    let next = |page: &super::bench::Answer| {
+        let href = page.text.split_once("rel=\"next\" href=\"")?.1.split_once('"')?.0;
+        Some(href.replace("&#38;", "&"))
+    };
+    let told = pages(&bench, "/incidents?kind=manual&lang=en".to_owned(), next).await;
+    let [first, last] = &told[..] else { panic!("{} pages of 100", told.len()) };
+    assert!(shown(first, 30..130) && first.contains("1 to 100 of 130"), "{first}");
+    assert!(shown(last, 0..30) && last.contains("101 to 130 of 130") && last.contains("rel=\"prev\""), "{last}");
+}
