@@ -353,11 +353,15 @@ impl Present {
                 let number = book.agent_by_name(&known?)?.number;
                 (number, book.checks().map(|check| check.number).collect::<Vec<_>>())
             };
-            in_slices(|| app.book(), checks, |book, check| {
-                if let Some((check, agent)) = book.check(check).zip(book.agent(number)) {
-                    counted.add(book.conservation_with(check, agent, now).0);
-                }
-            });
+            in_slices(
+                || app.book(),
+                checks,
+                |book, check| {
+                    if let Some((check, agent)) = book.check(check).zip(book.agent(number)) {
+                        counted.add(book.conservation_with(check, agent, now).0);
+                    }
+                },
+            );
             let book = app.book();
             Some(counted.agent(&book, book.agent(number)?, now))
         });

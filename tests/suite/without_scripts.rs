@@ -74,9 +74,10 @@ fn everything_is_there_to_read_where_no_scripts_run() {
     let incident = browser.path();
     assert!(incident.starts_with("/incidents/"), "{incident}");
 
-    for (lang, [opened, waits, calm]) in
-        [("en", ["Opened", "waiting", "Everything is operational"]), ("fr", ["Ouvert", "en attente", "Tout fonctionne"])]
-    {
+    for (lang, [opened, waits, calm]) in [
+        ("en", ["Opened", "waiting", "Everything is operational"]),
+        ("fr", ["Ouvert", "en attente", "Tout fonctionne"]),
+    ] {
         let page = |path: &str| format!("{path}?lang={lang}");
         read(&mut browser, &cluster, &page("/"), &["web", "A cable was cut"]);
         read(&mut browser, &cluster, &page("/checks"), &["shop", "eu-west", "100"]);
@@ -91,7 +92,8 @@ fn everything_is_there_to_read_where_no_scripts_run() {
         read(&mut browser, &cluster, &page("/status/public"), &["The shop", calm]);
         // All other places, as the navigation has them.
         browser.visit(&at(&cluster, &page("/")));
-        let places = browser.eval("[...document.querySelectorAll('nav.places a')].map((one) => one.getAttribute('href'))");
+        let places =
+            browser.eval("[...document.querySelectorAll('nav.places a')].map((one) => one.getAttribute('href'))");
         let places: Vec<&str> = places.as_array().expect("a list").iter().filter_map(Value::as_str).collect();
         assert!(places.len() > 10, "{places:?}");
         for place in places {

@@ -14,12 +14,12 @@ use serde::Deserialize;
 use sitepulse_model::check::CheckKind;
 use toml::{Table, Value};
 
+use self::profiles::Profiles;
 use super::acts::{self, Doer};
 use super::broken_template;
 use super::faults::Fault;
 use super::frame::{Frame, Place};
 use super::parts::{Choice, Field, Input, Notice};
-use self::profiles::Profiles;
 use crate::app::{FieldDiff, Plan, PlanStep};
 use crate::checkfile::compose::{ADDRESSES, number, table, text};
 use crate::checkfile::{self, INTERVAL_US_DEFAULT, Source, TIMEOUT_US_DEFAULT, Written};

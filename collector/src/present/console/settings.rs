@@ -64,6 +64,7 @@ struct Settings<'a> {
     scopes: [Access; 4],
     lives: Vec<(u32, String)>,
     theme: &'static str,
+    lang: &'static str,
     /// What is published: the pages' ids and titles.
     published: Vec<(String, String)>,
     /// Where the public reaches them.
@@ -198,6 +199,7 @@ fn render(present: &Present, caller: &Caller, frame: &Frame, status: StatusCode,
         scopes: Access::ALL,
         lives: LIVES.map(|days| (days, (w.days)(days))).into(),
         theme: frame.chosen_theme(),
+        lang: frame.lang.tag(),
         published: {
             let book = app.book();
             let pages = book.objects().status_pages.living();

@@ -69,9 +69,9 @@ impl Runs {
     pub(super) fn stale(&self, book: &Book, now: UtcMicros) -> Vec<CheckNo> {
         let (all, revoked) = agents(book);
         let is_stale = |check: &Check| {
-            self.checks.get(&check.number).is_none_or(|kept| {
-                kept.seen != (check.touched.any, all, revoked) || now < kept.at || now >= kept.due
-            })
+            self.checks
+                .get(&check.number)
+                .is_none_or(|kept| kept.seen != (check.touched.any, all, revoked) || now < kept.at || now >= kept.due)
         };
         book.checks().filter(|check| is_stale(check)).map(|check| check.number).collect()
     }
