@@ -59,7 +59,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use sitepulse_daemon::clock;
 use sitepulse_daemon::task::TaskSet;
-use sitepulse_model::id::CheckNo;
+use sitepulse_model::id::{AgentName, CheckNo};
 use sitepulse_notify::Sender;
 use tokio::sync::{Mutex, watch};
 
@@ -324,31 +324,57 @@ impl Present {
         self.beside(move || work(&app.book())).await
     }
 
-    /// Every agent with the account of where its runs went, also check by check.
+    /// Every agent with the account of where its runs went, also check by check: a pass over all pairs.
     ///
     /// # Errors
     /// When it was cut short by a stop.
     pub async fn agents(&self) -> Answer<Vec<AgentView>> {
-        self.runs_counted(view::Counted::with_checks()).await
-    }
-
-    /// The same without the checks, which costs half at thousands of them.
-    ///
-    /// # Errors
-    /// When it was cut short by a stop.
-    pub async fn agent_sums(&self) -> Answer<Vec<AgentView>> {
-        self.runs_counted(view::Counted::default()).await
-    }
-
-    async fn runs_counted(&self, mut counted: view::Counted) -> Answer<Vec<AgentView>> {
         let app = self.app().clone();
         self.beside(move || {
+            let (mut counted, now) = (view::Counted::with_checks(), clock::now());
             let checks: Vec<CheckNo> = app.book().checks().map(|check| check.number).collect();
-            let now = clock::now();
             in_slices(|| app.book(), checks, |book, check| counted.add(book.conservation_of(check, now)));
             counted.agents(&app.book(), now)
         })
         .await
+    }
+
+    /// One of them: of a name that was taken again the one that is not revoked.
+    ///
+    /// # Errors
+    /// When there is none of that name, or it was cut short by a stop.
+    pub async fn agent(&self, name: &str) -> Answer<AgentView> {
+        let app = self.app().clone();
+        let known = AgentName::parse(name).ok();
+        let found = self.beside(move || {
+            let (mut counted, now) = (view::Counted::with_checks(), clock::now());
+            let (number, checks) = {
+                let book = app.book();
+                let number = book.agent_by_name(&known?)?.number;
+                (number, book.checks().map(|check| check.number).collect::<Vec<_>>())
+            };
+            in_slices(
+                || app.book(),
+                checks,
+                |book, check| {
+                    if let Some((check, agent)) = book.check(check).zip(book.agent(number)) {
+                        counted.add(book.conservation_with(check, agent, now).0);
+                    }
+                },
+            );
+            let book = app.book();
+            Some(counted.agent(&book, book.agent(number)?, now))
+        });
+        found.await?.ok_or_else(|| Problem::not_found("agent", name))
+    }
+
+    /// Every agent with the account of where its runs went in all, as of the snapshot.
+    ///
+    /// # Errors
+    /// When the computation was cut short by a stop.
+    pub async fn agent_sums(&self) -> Answer<Vec<AgentView>> {
+        let snapshot = self.snapshot().await?;
+        Ok(view::Counted::of(snapshot.runs.clone()).agents(&self.app().book(), clock::now()))
     }
 
     /// Works beside the tasks.

@@ -26,7 +26,7 @@ use crate::app::{App, AppError};
 use crate::book::{Book, Filter, Occurrence, Revised};
 use crate::slo::calendar;
 use crate::store::Tables;
-use crate::store::incidents::{self as stored, Asked};
+use crate::store::incidents::{self as stored, Asked, Which};
 use days::{Day, Kept};
 
 /// How many days are shown, today among them.
@@ -279,10 +279,11 @@ fn news_of(
 pub async fn told(app: &App, now: UtcMicros) -> Result<Vec<Told>, AppError> {
     let asked = Asked {
         period: Span::new(now.plus_us(-EPISODES_US), now.plus_us(1)),
-        resolved: true,
+        which: Which::All,
         check: None,
         agent: None,
         kind: None,
+        severity: None,
         limit: INCIDENTS_MAX,
     };
     let read = move |tables: Tables<'_>| {

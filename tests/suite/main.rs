@@ -28,6 +28,7 @@ mod simulation;
 mod status_mail;
 mod sums;
 mod vitals;
+mod without_scripts;
 
 /// For tests that take root, where it is missing: fails, unless somebody said that this will do.
 fn no_root(reason: &str) {

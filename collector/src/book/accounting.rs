@@ -133,31 +133,35 @@ impl Book {
     /// [`Self::conservation`] of one check.
     pub fn conservation_of(&self, check: CheckNo, now: UtcMicros) -> Vec<ConservationRow> {
         let Some(check) = self.check(check) else { return Vec::new() };
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut row = |check: &Check, agent: &Agent| {
-            let pair = check.pairs.get(&agent.number);
-            let unheard = unheard(check, agent, pair.and_then(|pair| pair.ledger.first), now);
-            let (slots, counts) = match pair {
-                Some(pair) => {
-                    let life = Span::new(check.revisions.first()?.effective_from, UtcMicros::MAX);
-                    let view = CheckView { revisions: check.policies(), life };
-                    let counted = counted.entry((check.number, agent.number)).or_default();
-                    let slots = counted.of(&view, &pair.series, &assigned(check, agent), pair.ledger.dropped);
-                    (slots, pair.ledger)
-                }
-                None if unheard == 0 => return None,
-                None => Default::default(),
-            };
-            let slots = Conservation { missed_agent_offline: unheard, ..slots };
-            Some(ConservationRow {
-                check: check.number,
-                agent: agent.number,
-                scheduled: slots.scheduled(),
-                counts,
-                slots,
-            })
+        self.agents.values().filter_map(|agent| self.conservation_with(check, agent, now).0).collect()
+    }
+
+    /// [`Self::conservation`] of one check with one agent, and until when it stays so while nothing of the pair comes in.
+    pub(crate) fn conservation_with(
+        &self,
+        check: &Check,
+        agent: &Agent,
+        now: UtcMicros,
+    ) -> (Option<ConservationRow>, UtcMicros) {
+        let pair = check.pairs.get(&agent.number);
+        let (unheard, until) = unheard(check, agent, pair.and_then(|pair| pair.ledger.first), now);
+        let counted = || {
+            let pair = pair?;
+            let life = Span::new(check.revisions.first()?.effective_from, UtcMicros::MAX);
+            let view = CheckView { revisions: check.policies(), life };
+            let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+            let counted = counted.entry((check.number, agent.number)).or_default();
+            let slots = counted.of(&view, &pair.series, &assigned(check, agent), pair.ledger.dropped);
+            Some((slots, pair.ledger))
         };
-        self.agents.values().filter_map(|agent| row(check, agent)).collect()
+        let (slots, counts) = match counted() {
+            Some(found) => found,
+            None if unheard == 0 => return (None, until),
+            None => Default::default(),
+        };
+        let slots = Conservation { missed_agent_offline: unheard, ..slots };
+        let (check, agent) = (check.number, agent.number);
+        (Some(ConservationRow { check, agent, scheduled: slots.scheduled(), counts, slots }), until)
     }
 
     /// One agent's view of a check, and until when its state stays so while nothing new comes in: looked ahead no further than `ahead`.
@@ -249,9 +253,9 @@ impl Book {
     }
 }
 
-/// Slots that an agent was to run a check at before it was first heard of about it, but for those whose records may be under way still.
-fn unheard(check: &Check, agent: &Agent, first: Option<UtcMicros>, now: UtcMicros) -> u64 {
-    let mut count = 0;
+/// Slots that an agent was to run a check at before it was first heard of about it, but for those whose records may be under way still; and until when they stay as many.
+fn unheard(check: &Check, agent: &Agent, first: Option<UtcMicros>, now: UtcMicros) -> (u64, UtcMicros) {
+    let (mut count, mut until) = (0, UtcMicros::MAX);
     for (index, revision) in check.revisions.iter().enumerate() {
         let definition = &revision.definition;
         let from = revision.effective_from;
@@ -262,14 +266,23 @@ fn unheard(check: &Check, agent: &Agent, first: Option<UtcMicros>, now: UtcMicro
             continue;
         }
         let next = check.revisions.get(index + 1).map_or(UtcMicros::MAX, |next| next.effective_from);
-        let until = now.plus_us(-definition.hold_us()).min(first.unwrap_or(UtcMicros::MAX));
-        let due = Span::new(from, next).clip(agent.life()).clip(Span::new(UtcMicros::MIN, until));
+        let silent = Span::new(UtcMicros::MIN, first.unwrap_or(UtcMicros::MAX));
+        let (silent, hold) = (Span::new(from, next).clip(agent.life()).clip(silent), definition.hold_us());
+        if silent.is_empty() {
+            continue;
+        }
+        let lattice = Lattice::new(&check.id, &agent.name, definition.interval_us);
+        let overdue = now.plus_us(-hold);
+        let due = silent.clip(Span::new(UtcMicros::MIN, overdue));
         if !due.is_empty() {
-            let lattice = Lattice::new(&check.id, &agent.name, definition.interval_us);
             count += lattice.count(lattice.at_or_after(due.from), lattice.at_or_before(due.to.plus_us(-1)));
         }
+        let slot = lattice.at_or_after(silent.from.max(overdue));
+        if slot < silent.to {
+            until = until.min(slot.plus_us(hold + 1));
+        }
     }
-    count
+    (count, until)
 }
 
 /// When an agent was to run a check, within its own life.

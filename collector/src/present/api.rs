@@ -262,9 +262,7 @@ pub async fn agents(State(present): State<Present>, list: List<Nothing>) -> Answ
 
 /// `GET /api/v1/agents/{name}`
 pub async fn agent(State(present): State<Present>, Path(name): Path<String>) -> Answer<Json<AgentView>> {
-    let agents = present.agents().await?;
-    let found = agents.into_iter().find(|agent| agent.name == name);
-    found.map(Json).ok_or_else(|| Problem::not_found("agent", &name))
+    present.agent(&name).await.map(Json)
 }
 
 /// What `/api/v1/sla` is asked.

@@ -34,6 +34,7 @@ mod playbooks;
 mod policies;
 mod policy;
 mod provider;
+mod retire;
 mod row;
 mod scoring;
 mod settings;
@@ -79,6 +80,7 @@ pub use oncall::{end_override, feed_shown, give_override, oncall_page, override_
 pub use playbooks::{act_on_playbook, playbook_page, playbook_run_page, playbooks_page, start_playbook};
 pub use policies::{edit_policy, end_policy, new_policy, policies_page, policy_ending_page, write_policy};
 pub use provider::{from_provider, to_provider};
+pub use retire::{retire_defined, retiring_page};
 use row::{age, class, clock_text, suspension};
 pub use scoring::{scoring_page, write_scoring};
 pub use settings::{act_on_user, audit_page, change_password, end_session, make_token, revoke_token, settings_page};

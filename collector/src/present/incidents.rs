@@ -66,6 +66,14 @@ pub async fn page(
     Ok(found.iter().map(view).collect())
 }
 
+/// How many incidents there are of a question, whatever its limit.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn count(present: &Present, asked: Asked) -> Answer<usize> {
+    Ok(present.app().read_store(move |tables| stored::count(tables, &asked)).await?)
+}
+
 /// An incident with all that belongs to it; `None` where there is none of that id.
 ///
 /// # Errors

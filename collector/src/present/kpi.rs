@@ -42,7 +42,7 @@ use crate::present::dto::unknown::CausesView;
 use crate::present::incidents::{LIST_MAX, incident_view};
 use crate::present::jobs::COUNTED_MAX;
 use crate::present::problem::{Answer, Code, Problem};
-use crate::store::incidents::{self as stored, Asked};
+use crate::store::incidents::{self as stored, Asked, Which};
 use crate::store::jobs as stored_jobs;
 use crate::store::kpi as stored_kpi;
 use daily::Daily;
@@ -183,10 +183,11 @@ impl Present {
         let since = periods.before.from;
         let everything = Asked {
             period: Span::new(since, now.plus_us(1)),
-            resolved: false,
+            which: Which::Open,
             check: None,
             agent: None,
             kind: None,
+            severity: None,
             limit: LIST_MAX,
         };
         let stored = self.app().read_store(move |tables| {
@@ -470,6 +471,8 @@ mod tests {
         let counting = Arc::clone(&shelf.turn).lock_owned().await;
         let page = home(&present).await;
         assert!(page.contains(EN.kpi.pending) && page.contains(EN.kpi.debt), "{page}");
+        let again = "<noscript><meta http-equiv=\"refresh\"";
+        assert!(page.contains(again), "without scripts nothing else would bring the figure: {page}");
         let told = page.split_once("data-told=\"").unwrap().1.split_once('"').unwrap().0;
         let mut stream = get(&present, &format!("/events?after={told}")).await.into_body();
         drop(counting);
@@ -484,7 +487,8 @@ mod tests {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), heard).await.expect("open pages hear of it");
-        assert!(!home(&present).await.contains(EN.kpi.pending));
+        let whole = home(&present).await;
+        assert!(!whole.contains(EN.kpi.pending) && !whole.contains(again), "{whole}");
     }
 
     fn together(availability: Option<f64>) -> Together {

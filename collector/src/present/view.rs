@@ -4,6 +4,7 @@ pub mod amendments;
 pub mod course;
 pub mod keep;
 pub mod list;
+pub mod runs;
 pub mod slo;
 pub mod vitals;
 
@@ -48,8 +49,10 @@ pub struct Snapshot {
     pub checks: Vec<Arc<CheckView>>,
     /// The verdicts behind each check's figures, in the order of `checks`.
     pub strips: Vec<Strip>,
-    /// Agents by name, revoked ones last; without the account of where their runs went, which costs more ([`Counted`]).
+    /// Agents by name, revoked ones last; without the account of where their runs went.
     pub agents: Vec<AgentView>,
+    /// Where each agent's runs went.
+    pub runs: runs::Sums,
     /// All checks together, weighted, over the last 24 h.
     pub global: Together,
     /// Each group over the last 24 h, by name.
@@ -102,9 +105,9 @@ impl Snapshot {
                 gathered.add(counting, Figures::from(&account));
             }
         }
-        let agents = agents(book, now);
+        let (agents, runs) = (agents(book, now), runs::scratch(book, now));
         let groups = gathered.groups().map(|(group, together)| (group.to_string(), together)).collect();
-        Self { now, checks, strips, agents, global: gathered.whole(), groups, ..Self::default() }
+        Self { now, checks, strips, agents, runs, global: gathered.whole(), groups, ..Self::default() }
     }
 }
 
@@ -116,7 +119,7 @@ pub fn agents(book: &Book, now: UtcMicros) -> Vec<AgentView> {
 /// Where runs went, gathered check by check: for each agent, and for each of its checks where that is wanted, which takes a row for each.
 #[derive(Debug, Default)]
 pub struct Counted {
-    sums: BTreeMap<AgentNo, ConservationView>,
+    sums: runs::Sums,
     checks: Option<BTreeMap<AgentNo, Vec<(CheckNo, ConservationView)>>>,
 }
 
@@ -126,11 +129,16 @@ impl Counted {
         Self { checks: Some(BTreeMap::new()), ..Self::default() }
     }
 
+    /// What was summed up already.
+    pub fn of(sums: runs::Sums) -> Self {
+        Self { sums, checks: None }
+    }
+
     /// Adds the account of a check.
-    pub fn add(&mut self, rows: Vec<ConservationRow>) {
+    pub fn add(&mut self, rows: impl IntoIterator<Item = ConservationRow>) {
         for row in rows {
             let counts = conservation_view(&row);
-            add(self.sums.entry(row.agent).or_default(), &counts);
+            combine(self.sums.entry(row.agent).or_default(), &counts, u64::wrapping_add);
             if let Some(checks) = &mut self.checks {
                 checks.entry(row.agent).or_default().push((row.check, counts));
             }
@@ -141,16 +149,17 @@ impl Counted {
     pub fn agents(mut self, book: &Book, now: UtcMicros) -> Vec<AgentView> {
         let mut agents: Vec<&Agent> = book.agents().collect();
         agents.sort_by(|a, b| (a.revoked_at.is_some(), &a.name).cmp(&(b.revoked_at.is_some(), &b.name)));
-        let mut view = |agent: &Agent| {
-            let sum = self.sums.remove(&agent.number).unwrap_or_default();
-            let checks = self.checks.as_mut().and_then(|checks| checks.remove(&agent.number)).unwrap_or_default();
-            let named =
-                |(check, counts)| Some(PairConservationView { check: book.check(check)?.id.to_string(), counts });
-            let mut checks: Vec<PairConservationView> = checks.into_iter().filter_map(named).collect();
-            checks.sort_by(|a, b| a.check.cmp(&b.check));
-            AgentView { conservation: sum, checks, ..agent_view(book, agent, now) }
-        };
-        agents.into_iter().map(&mut view).collect()
+        agents.into_iter().map(|agent| self.agent(book, agent, now)).collect()
+    }
+
+    /// An agent with what was gathered of it.
+    pub fn agent(&mut self, book: &Book, agent: &Agent, now: UtcMicros) -> AgentView {
+        let sum = self.sums.remove(&agent.number).unwrap_or_default();
+        let checks = self.checks.as_mut().and_then(|checks| checks.remove(&agent.number)).unwrap_or_default();
+        let named = |(check, counts)| Some(PairConservationView { check: book.check(check)?.id.to_string(), counts });
+        let mut checks: Vec<PairConservationView> = checks.into_iter().filter_map(named).collect();
+        checks.sort_by(|a, b| a.check.cmp(&b.check));
+        AgentView { conservation: sum, checks, ..agent_view(book, agent, now) }
     }
 }
 
@@ -378,18 +387,23 @@ fn conservation_view(row: &ConservationRow) -> ConservationView {
     }
 }
 
-fn add(total: &mut ConservationView, one: &ConservationView) {
-    total.scheduled += one.scheduled;
-    total.stored += one.stored;
-    total.missed.agent_stopped += one.missed.agent_stopped;
-    total.missed.overloaded += one.missed.overloaded;
-    total.missed.suspended += one.missed.suspended;
-    total.missed.maintenance += one.missed.maintenance;
-    total.missed.clock_step += one.missed.clock_step;
-    total.missed.agent_offline += one.missed.agent_offline;
-    total.dropped += one.dropped;
-    total.dropped_reported += one.dropped_reported;
-    total.unaccounted += one.unaccounted;
+/// Makes each number of a total what `by` makes of it and another.
+fn combine(total: &mut ConservationView, one: &ConservationView, by: fn(u64, u64) -> u64) {
+    for (total, one) in [
+        (&mut total.scheduled, one.scheduled),
+        (&mut total.stored, one.stored),
+        (&mut total.missed.agent_stopped, one.missed.agent_stopped),
+        (&mut total.missed.overloaded, one.missed.overloaded),
+        (&mut total.missed.suspended, one.missed.suspended),
+        (&mut total.missed.maintenance, one.missed.maintenance),
+        (&mut total.missed.clock_step, one.missed.clock_step),
+        (&mut total.missed.agent_offline, one.missed.agent_offline),
+        (&mut total.dropped, one.dropped),
+        (&mut total.dropped_reported, one.dropped_reported),
+        (&mut total.unaccounted, one.unaccounted),
+    ] {
+        *total = by(*total, one);
+    }
 }
 
 /// The view of an agent, but for where its runs went.

@@ -1,10 +1,11 @@
 //! The tables `incident` and `incident_entry`. Functions that write are given the tables within a transaction, by [`super::Store::write`].
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 use sha2::{Digest as _, Sha256};
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
 use sitepulse_model::incident::machine::{Incident, Life};
-use sitepulse_model::incident::{IncidentId, IncidentKind, Subject};
+use sitepulse_model::incident::{IncidentId, IncidentKind, Severity, Subject};
 use sitepulse_model::time::{Span, UtcMicros};
 
 use super::{StoreError, Tables};
@@ -121,21 +122,73 @@ pub(crate) fn standing(tables: Tables<'_>, ended_after: UtcMicros) -> Result<Vec
     )
 }
 
+/// Which incidents, by whether they are over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Those that are not.
+    Open,
+    /// Those that are.
+    Over,
+    /// Both.
+    All,
+}
+
 /// What a list of incidents is asked.
 #[derive(Debug, Clone)]
 pub struct Asked {
     /// Those that were suspected before its end, and were not over before its start.
     pub period: Span,
-    /// Those that are over, too.
-    pub resolved: bool,
+    /// By whether they are over.
+    pub which: Which,
     /// This check's alone.
     pub check: Option<CheckNo>,
     /// This agent's alone.
     pub agent: Option<AgentNo>,
     /// This kind's alone.
     pub kind: Option<IncidentKind>,
+    /// Those of this severity alone, as they stand.
+    pub severity: Option<Severity>,
     /// At most so many, the newest.
     pub limit: usize,
+}
+
+impl Asked {
+    /// The question as a condition on `incident`, with its values: what is not asked is not in it, so that an index can answer.
+    fn condition(&self) -> (String, Vec<Value>) {
+        let mut parts = Vec::new();
+        let mut values = Vec::new();
+        let mut and = |part: &str, value: Option<Value>| {
+            values.extend(value);
+            parts.push(part.replace("{}", &format!("?{}", values.len())));
+        };
+        if self.period.to < UtcMicros::MAX {
+            and("suspected_us < {}", Some(self.period.to.0.into()));
+        }
+        let from = Some(self.period.from).filter(|from| *from > UtcMicros::MIN).map(|from| Value::from(from.0));
+        match (self.which, from) {
+            (Which::Open, _) => and("resolved_us IS NULL", None),
+            (Which::Over, None) => and("resolved_us IS NOT NULL", None),
+            (Which::Over, from) => and("resolved_us >= {}", from),
+            (Which::All, None) => {}
+            (Which::All, from) => and("(resolved_us IS NULL OR resolved_us >= {})", from),
+        }
+        if let Some(check) = self.check {
+            and("check_no = {}", Some(i64::from(check.0).into()));
+        }
+        if let Some(agent) = self.agent {
+            and("agent_no = {}", Some(i64::from(agent.0).into()));
+        }
+        if let Some(kind) = self.kind {
+            and("kind = {}", Some(kind.as_str().to_owned().into()));
+        }
+        if let Some(severity) = self.severity {
+            and("json_extract(life, '$.severity') = {}", Some(severity.as_str().to_owned().into()));
+        }
+        if parts.is_empty() {
+            parts.push("1".to_owned());
+        }
+        (parts.join(" AND "), values)
+    }
 }
 
 /// Incidents, suspicions too, the newest first.
@@ -149,16 +202,23 @@ pub(crate) fn page(
     asked: &Asked,
     after: Option<&(UtcMicros, IncidentId)>,
 ) -> Result<Vec<Standing>, StoreError> {
-    let over = if asked.resolved { "(resolved_us IS NULL OR resolved_us >= ?2)" } else { "resolved_us IS NULL" };
-    let condition = format!(
-        "suspected_us < ?1 AND ?2 = ?2 AND {over} AND (?3 IS NULL OR check_no = ?3) AND (?4 IS NULL OR agent_no = ?4) \
-         AND (?5 IS NULL OR kind = ?5) AND (?7 IS NULL OR (suspected_us, incident_id) < (?7, ?8)) ORDER BY suspected_us DESC, incident_id DESC LIMIT ?6"
-    );
-    let limit = i64::try_from(asked.limit).unwrap_or(i64::MAX);
-    let (check, agent) = (asked.check.map(|check| check.0), asked.agent.map(|agent| agent.0));
-    let kind = asked.kind.map(IncidentKind::as_str);
-    let (suspected, id) = (after.map(|(at, _)| at.0), after.map(|(_, id)| &id.0));
-    many(tables, &condition, params![asked.period.to.0, asked.period.from.0, check, agent, kind, limit, suspected, id])
+    let (mut condition, mut values) = asked.condition();
+    if let Some((suspected, id)) = after {
+        values.extend([suspected.0.into(), id.0.clone().into()]);
+        let at = values.len();
+        condition.push_str(&format!(" AND (suspected_us, incident_id) < (?{}, ?{at})", at - 1));
+    }
+    values.push(i64::try_from(asked.limit).unwrap_or(i64::MAX).into());
+    condition.push_str(&format!(" ORDER BY suspected_us DESC, incident_id DESC LIMIT ?{}", values.len()));
+    many(tables, &condition, params_from_iter(values))
+}
+
+/// How many there are, whatever the question's limit.
+pub(crate) fn count(tables: Tables<'_>, asked: &Asked) -> Result<usize, StoreError> {
+    let (condition, values) = asked.condition();
+    let mut statement = tables.prepare_cached(&format!("SELECT count(*) FROM incident WHERE {condition}"))?;
+    let count: i64 = statement.query_row(params_from_iter(values), |row| row.get(0))?;
+    Ok(usize::try_from(count).unwrap_or_default())
 }
 
 /// An incident by its id.

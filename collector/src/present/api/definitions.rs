@@ -29,7 +29,7 @@ use crate::present::openapi::signature::{Operation, Takes};
 use crate::present::problem::{Answer, Code, Problem};
 
 /// The table of checks; the others are [`ObjectKind::table`].
-const CHECK: &str = "check";
+pub(in crate::present) const CHECK: &str = "check";
 
 /// A check or an object as it is in force.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -285,12 +285,17 @@ pub(in crate::present) async fn put_checks(
     present.app().writer().run(work).await.map_err(crate::app::AppError::from)?
 }
 
-/// `DELETE` of an object by a form.
+/// Whether there is something of a kind and id.
+pub(in crate::present) fn is_there(book: &Book, kind: &str, id: &str) -> bool {
+    one(book, kind, id).is_some()
+}
+
+/// `DELETE` of a definition by a form.
 ///
 /// # Errors
 /// What still refers to it; [`Code::NotFound`].
-pub(in crate::present) async fn end(present: &Present, caller: &Caller, kind: ObjectKind, id: &str) -> Answer<()> {
-    let path = Path((kind.table().to_owned(), id.to_owned()));
+pub(in crate::present) async fn end(present: &Present, caller: &Caller, kind: &str, id: &str) -> Answer<()> {
+    let path = Path((kind.to_owned(), id.to_owned()));
     let (state, query) = (State(present.clone()), Ok(axum::extract::Query(WriteQuery::default())));
     retire(state, Extension(caller.clone()), path, query, Conditions(HeaderMap::new())).await.map(|_| ())
 }

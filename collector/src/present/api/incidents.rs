@@ -20,7 +20,7 @@ use crate::present::dto::incidents::{IncidentDetailView, IncidentView, OpenBody,
 use crate::present::incidents;
 use crate::present::list::{Asked as Page, LIMIT_MAX, List, Listed};
 use crate::present::problem::{Answer, Code, Problem};
-use crate::store::incidents::Asked;
+use crate::store::incidents::{Asked, Which};
 
 /// What a list of incidents is asked.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -44,9 +44,9 @@ impl IncidentsQuery {
     pub fn asked(&self, present: &Present, limit: usize, now: UtcMicros) -> Answer<Asked> {
         let bad = |what: String| Problem::new(Code::BadRequest, what);
         let at = |text: &Option<String>| text.as_deref().map(|text| instant_of(text, now)).transpose();
-        let resolved = match self.state.as_deref() {
-            None | Some("open") => false,
-            Some("all") => true,
+        let which = match self.state.as_deref() {
+            None | Some("open") => Which::Open,
+            Some("all") => Which::All,
             Some(other) => return Err(bad(format!("state={other:?}: use open or all"))),
         };
         let period = incidents::period(at(&self.from)?, at(&self.to)?, now);
@@ -60,7 +60,7 @@ impl IncidentsQuery {
         let book = present.app().book();
         let check = self.check.as_deref().map(|id| check_of(&book, id).map(|check| check.number)).transpose()?;
         let agent = self.agent.as_deref().map(|name| agent_of(&book, name)).transpose()?;
-        Ok(Asked { period, resolved, check, agent, kind: kind.transpose()?, limit })
+        Ok(Asked { period, which, check, agent, kind: kind.transpose()?, severity: None, limit })
     }
 }
 
@@ -91,7 +91,7 @@ async fn queued(
     now: UtcMicros,
 ) -> Answer<Listed<IncidentView>> {
     let asked = query.asked(present, incidents::LIST_MAX, now)?;
-    if asked.resolved {
+    if asked.which != Which::Open {
         return Err(Problem::new(
             Code::BadRequest,
             "sort=queue is for incidents that are not over: leave out state=all",

@@ -26,7 +26,7 @@ use crate::present::text::Texts;
 use crate::present::text::cause::Failure;
 use crate::present::text::desk::DeskTexts;
 use crate::present::{Present, api, figure, incidents};
-use crate::store::incidents::Asked;
+use crate::store::incidents::{Asked, Which};
 
 /// Most checks of an agent that its page shows.
 const CHECKS_SHOWN: usize = 200;
@@ -272,14 +272,12 @@ async fn list(present: &Present, frame: &Frame) -> Answer<Response> {
 
 async fn one(present: &Present, frame: &Frame, name: &str) -> Answer<Response> {
     let now = clock::now();
-    let agents = present.agents().await?;
-    let newest = newest_build(&agents);
-    let agent = agents.iter().find(|agent| agent.name == name).ok_or_else(|| Problem::not_found("agent", name))?;
+    let agent = present.agent(name).await?;
     let asked = {
         let book = present.app().book();
         let number = AgentName::parse(name).ok().and_then(|name| book.agent_by_name(&name)).map(|agent| agent.number);
         let (kind, period) = (Some(IncidentKind::AgentSilent), incidents::period(None, None, now));
-        Asked { period, resolved: true, check: None, agent: number, kind, limit: CUT_OFFS_SHOWN }
+        Asked { period, which: Which::All, check: None, agent: number, kind, severity: None, limit: CUT_OFFS_SHOWN }
     };
     let cut_offs = incidents::list(present, asked, now).await?;
     let snapshot = present.snapshot().await?;
@@ -289,7 +287,8 @@ async fn one(present: &Present, frame: &Frame, name: &str) -> Answer<Response> {
         .filter_map(|check| Some((&**check, &**check.agents.iter().find(|pair| pair.agent == name)?)))
         .collect();
     let events = api::events_of_agent(&present.app().book(), name);
-    let content = One::of(agent, newest, &checks, &cut_offs, &events, frame, now)?;
+    let newest = newest_build(&snapshot.agents);
+    let content = One::of(&agent, newest, &checks, &cut_offs, &events, frame, now)?;
     frame.page(Place::Agents, name, Some("agent check incident figures"), &content)
 }
 

@@ -74,6 +74,8 @@ impl Days {
 #[template(path = "desk/calendar.html")]
 pub(super) struct Calendar<'a> {
     d: &'a DeskTexts,
+    /// The schedule's id.
+    id: String,
     label: String,
     width: String,
     height: String,
@@ -236,6 +238,7 @@ impl<'a> Calendar<'a> {
         });
         Self {
             d,
+            id: schedule.id.clone(),
             label: format!("{} {}", d.calendar, schedule.id),
             width: short(NAMES + DAYS),
             height: short(HEAD + rows.len() as f64 * ROW + 2.0),

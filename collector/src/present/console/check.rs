@@ -30,7 +30,7 @@ use crate::present::text::cause::{Failure, Why, status_of};
 use crate::present::text::{Language, Texts};
 use crate::present::windows::WindowView;
 use crate::present::{Present, api, figure, incidents, windows};
-use crate::store::incidents::Asked as AskedIncidents;
+use crate::store::incidents::{Asked as AskedIncidents, Which};
 use crate::vitals::figures::Ask;
 
 /// Most maintenance windows that are shown ahead.
@@ -252,10 +252,11 @@ async fn respond(
     let (windows, life, number, may_run) = of_book.await??;
     let asked = AskedIncidents {
         period: incidents::period(None, None, now),
-        resolved: true,
+        which: Which::All,
         check: Some(number),
         agent: None,
         kind: None,
+        severity: None,
         limit: INCIDENTS_MAX,
     };
     let mut incidents = incidents::list(present, asked, now).await?;

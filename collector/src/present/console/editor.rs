@@ -4,6 +4,8 @@
 //! The file that a page shows comes back beside what was made of it (`base`): where the two differ, somebody wrote in the file, and it
 //! counts; else the fields do. Nothing is applied that was not shown: the file that is applied must be the one whose plan was seen (`seen`).
 
+mod profiles;
+
 use askama::Template;
 use axum::extract::{Form, Path, Query, State};
 use axum::http::StatusCode;
@@ -12,6 +14,7 @@ use serde::Deserialize;
 use sitepulse_model::check::CheckKind;
 use toml::{Table, Value};
 
+use self::profiles::Profiles;
 use super::acts::{self, Doer};
 use super::broken_template;
 use super::faults::Fault;
@@ -54,6 +57,8 @@ pub struct Writing {
     confirmations: String,
     recoveries: String,
     expect: String,
+    /// The device of a page's check; `None`: the form did not ask, and it stays as it is.
+    profile: Option<String>,
     /// The file.
     toml: String,
     /// The file as the page showed it.
@@ -101,10 +106,14 @@ struct Shown {
 }
 
 /// `GET /new-check`
-pub async fn new_page(frame: Frame, Query(beginning): Query<Beginning>) -> Answer<Response> {
-    let form = begin(&beginning.address);
-    let file = form.file().unwrap_or_default();
-    page(&frame, None, &form, &file, &[], None)
+pub async fn new_page(
+    State(present): State<Present>,
+    frame: Frame,
+    Query(beginning): Query<Beginning>,
+) -> Answer<Response> {
+    let (form, own) = (begin(&beginning.address), Profiles::of(&present.app().book()));
+    let file = form.file(&own).unwrap_or_default();
+    page(&frame, (None, &own), &form, &file, &[], None)
 }
 
 /// A check for an address, as far as it tells what it is.
@@ -139,14 +148,15 @@ pub async fn write_new(
 
 /// `GET /checks/{id}/edit`
 pub async fn edit_page(State(present): State<Present>, frame: Frame, Path(id): Path<String>) -> Answer<Response> {
-    let (file, tag) = {
+    let (file, tag, own) = {
         let book = present.app().book();
         let check = check_of(&book, &id)?.current().ok_or_else(|| Problem::not_found("check", &id))?;
         let told = table(&check.definition, &check.labels);
         let (keys, others) = told.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
-        (text(&keys, &others), definitions::tag_of_check(&book, &id).unwrap_or_default())
+        let tag = definitions::tag_of_check(&book, &id).unwrap_or_default();
+        (text(&keys, &others), tag, Profiles::of(&book))
     };
-    page(&frame, Some(&id), &Writing { tag, ..Writing::of_file(&file) }, &file, &[], None)
+    page(&frame, (Some(&id), &own), &Writing { tag, ..Writing::of_file(&file) }, &file, &[], None)
 }
 
 /// `POST /checks/{id}/edit`
@@ -165,7 +175,8 @@ pub async fn write_edit(
 
 /// Shows what the form would do; does it, where that was shown and the check still is what the form was opened with.
 async fn write(present: &Present, doer: &Doer, frame: &Frame, id: Option<&str>, form: Writing) -> Answer<Response> {
-    let file = match form.file() {
+    let own = Profiles::of(&present.app().book());
+    let file = match form.file(&own) {
         Ok(file) => file,
         // What is no TOML at all is told by the same judge as everything else.
         Err(text) => text,
@@ -178,11 +189,11 @@ async fn write(present: &Present, doer: &Doer, frame: &Frame, id: Option<&str>, 
         Err(errors) => {
             let faults: Vec<Fault> =
                 errors.0.iter().map(|error| Fault::told(&error.to_string(), FILE, &file)).collect();
-            return page(frame, id, &form, &file, &faults, None);
+            return page(frame, (id, &own), &form, &file, &faults, None);
         }
     };
     if let Err(fault) = belongs(present, id, &written, frame.t) {
-        return page(frame, id, &form, &file, &[fault], None);
+        return page(frame, (id, &own), &form, &file, &[fault], None);
     }
     let first = written.checks.first().map(|check| check.definition.id.to_string()).unwrap_or_default();
     let about = id.unwrap_or(&first);
@@ -204,13 +215,13 @@ async fn write(present: &Present, doer: &Doer, frame: &Frame, id: Option<&str>, 
                 return Ok(acts::see(&format!("/checks/{about}")));
             }
             let notice = if late { frame.t.trouble.changed_meanwhile } else { "" };
-            page(frame, id, &form, &file, &[], Some(Shown { notice, ..Shown::of(plan, &file, frame.t) }))
+            page(frame, (id, &own), &form, &file, &[], Some(Shown { notice, ..Shown::of(plan, &file, frame.t) }))
         }
         Err(why) if why.code() == Code::Changed => {
-            page(frame, id, &form, &file, &[Fault::at("id", (frame.t.page.taken)(about))], None)
+            page(frame, (id, &own), &form, &file, &[Fault::at("id", (frame.t.page.taken)(about))], None)
         }
         Err(why) if matches!(why.code(), Code::BadChecks | Code::BadRequest | Code::Forbidden) => {
-            page(frame, id, &form, &file, &Fault::all(&why, FILE, &file), None)
+            page(frame, (id, &own), &form, &file, &Fault::all(&why, FILE, &file), None)
         }
         Err(why) => Err(why),
     }
@@ -290,6 +301,7 @@ impl Writing {
             confirmations: one("confirmations"),
             recoveries: one("recoveries"),
             expect: list("expect", "\n"),
+            profile: has_profile(&kind).then(|| one("profile")),
             kind,
             ..Self::default()
         }
@@ -301,15 +313,15 @@ impl Writing {
         if self.kind.is_empty() && self.id.is_empty() { sent } else { Self { toml, base, seen, tag, ..self } }
     }
 
-    /// The file: as it was written, where somebody wrote in it, else with the fields in it.
+    /// The file: as it was written, where somebody wrote in it, else with the fields in it; `own` are the profiles that others have.
     ///
     /// # Errors
     /// The text that the fields cannot be written into, because it is not TOML.
-    fn file(&self) -> Result<String, String> {
+    fn file(&self, own: &Profiles) -> Result<String, String> {
         if !same(&self.toml, &self.base) {
             return Ok(self.toml.replace('\r', ""));
         }
-        let (mut check, others) = if self.toml.trim().is_empty() {
+        let (mut check, mut others) = if self.toml.trim().is_empty() {
             (Table::new(), Table::new())
         } else {
             parsed(&self.toml).ok_or_else(|| self.toml.replace('\r', ""))?
@@ -348,6 +360,10 @@ impl Writing {
             let entries: Vec<Value> = value.split(split).filter_map(trimmed).map(Value::String).collect();
             set(key, (!entries.is_empty()).then_some(Value::Array(entries)));
         }
+        if let Some(name) = self.profile.as_ref().filter(|_| has_profile(&self.kind)) {
+            set("profile", trimmed(name).map(Value::String));
+            own.describe(name.trim(), &mut others);
+        }
         Ok(text(&check, &others))
     }
 }
@@ -373,16 +389,25 @@ fn address_key(kind: &str) -> Option<&'static str> {
     ADDRESSES.into_iter().find(|key| known.contains(key) && kind != "flow")
 }
 
+/// Whether checks of a kind are run on a device profile.
+fn has_profile(kind: &str) -> bool {
+    CheckKind::keys(kind).is_some_and(|keys| keys.contains(&"profile"))
+}
+
 fn page(
     frame: &Frame,
-    id: Option<&str>,
+    (id, own): (Option<&str>, &Profiles),
     form: &Writing,
     file: &str,
     faults: &[Fault],
     plan: Option<Shown>,
 ) -> Answer<Response> {
     let (t, w) = (frame.t, frame.t.page);
-    let (first, more) = fields(form, id, faults, t);
+    let (mut first, more) = fields(form, id, faults, t);
+    if let Some(name) = form.profile.as_deref().filter(|_| has_profile(&form.kind)) {
+        let error = faults.iter().filter(|fault| fault.key == "profile").map(|fault| (t.tell)(&fault.message));
+        first.push(Field { error: error.collect::<Vec<_>>().join(" "), ..own.field(name, file, t) });
+    }
     let shown: Vec<&str> = first.iter().chain(&more).filter(|field| !field.error.is_empty()).map(|f| f.name).collect();
     // What stands at no field stands above them all.
     let lines = faults.iter().filter(|fault| !shown.contains(&field_of(&fault.key, &form.kind)));
@@ -498,21 +523,21 @@ mod tests {
     fn fields_write_the_file_and_keep_what_they_do_not_know() {
         let file = "[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"https://shop.example/\"\nmethod = \"HEAD\"\n";
         let form = Writing { toml: file.into(), base: file.into(), ..Writing::of_file(file) };
-        assert_eq!(form.file().unwrap(), file);
+        assert_eq!(form.file(&Profiles::default()).unwrap(), file);
         let form = Writing { interval: " 10s ".into(), tags: "a, b".into(), weight: "2,5".into(), ..form };
-        let written = form.file().unwrap();
+        let written = form.file(&Profiles::default()).unwrap();
         assert_eq!(written, format!("{file}interval = \"10s\"\nweight = 2.5\ntags = [\"a\", \"b\"]\n"));
         let other = Writing { kind: "tcp".into(), address: "shop.example:443".into(), ..form };
-        assert!(!other.file().unwrap().contains("method"), "a key of the other kind");
+        assert!(!other.file(&Profiles::default()).unwrap().contains("method"), "a key of the other kind");
     }
 
     #[test]
     fn what_was_written_in_the_file_counts() {
         let (base, toml) = ("[[check]]\r\nid = \"a\"\r\n", "[[check]]\r\nid = \"b\" # mine\r\n");
         let form = Writing { id: "a".into(), base: base.into(), toml: toml.into(), ..Writing::default() };
-        assert_eq!(form.file().unwrap(), "[[check]]\nid = \"b\" # mine\n");
+        assert_eq!(form.file(&Profiles::default()).unwrap(), "[[check]]\nid = \"b\" # mine\n");
         let broken = Writing { base: "[[".into(), toml: "[[".into(), ..Writing::default() };
-        assert_eq!(broken.file(), Err("[[".to_owned()));
+        assert_eq!(broken.file(&Profiles::default()), Err("[[".to_owned()));
     }
 
     #[test]

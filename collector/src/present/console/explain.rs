@@ -92,6 +92,8 @@ struct Row {
     verdict: &'static str,
     /// Why nothing is known, and that the quorum was reduced.
     note: String,
+    /// When it began, to be told apart by from the others.
+    key: String,
     from: String,
     to: String,
     lasted: String,
@@ -302,6 +304,7 @@ impl Row {
             class: class(&interval.verdict),
             verdict: t.state(&interval.verdict),
             note,
+            key: interval.from.clone(),
             from: at(&interval.from),
             to: at(&interval.to),
             lasted: exact(micros(interval.seconds), t),

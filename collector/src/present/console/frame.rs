@@ -198,6 +198,8 @@ pub struct Frame {
     refusal: Option<Problem>,
     /// Whether the page is none that its address would show again.
     once: bool,
+    /// Whether something of the page is still being made.
+    unfinished: bool,
 }
 
 struct Choosable {
@@ -223,6 +225,8 @@ struct Page<'a> {
     /// The event that its stream goes on from.
     told: Option<u64>,
     signed_in: bool,
+    /// Whether it is loaded again soon where no scripts run.
+    unfinished: bool,
 }
 
 impl Frame {
@@ -236,7 +240,7 @@ impl Frame {
         let back = if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) };
         let (caller, part) = (parts.extensions.get::<Caller>().cloned(), parts.headers.contains_key(PART));
         let told = parts.extensions.get::<Told>().copied();
-        Self { lang, t: lang.texts(), caller, theme, back, told, part, refusal: None, once: false }
+        Self { lang, t: lang.texts(), caller, theme, back, told, part, refusal: None, once: false, unfinished: false }
     }
 
     /// Whether who looks may do what asks for this access.
@@ -254,6 +258,12 @@ impl Frame {
     #[must_use]
     pub fn once(self, path: impl Into<String>) -> Self {
         Self { back: path.into(), part: false, once: true, ..self }
+    }
+
+    /// The same reader on a page of which something may still be made: without scripts, which hear when it is there, the page is loaded again soon.
+    #[must_use]
+    pub fn unfinished(self, unfinished: bool) -> Self {
+        Self { unfinished, ..self }
     }
 
     /// The page. `live`: the topics of [`crate::present::live`], separated by spaces, that change what it shows; a live page's
@@ -307,9 +317,10 @@ impl Frame {
             chosen: name == chosen,
         });
         let signed_in = self.caller.as_ref().is_some_and(|caller| caller.session.is_some());
-        let Self { lang, theme, back, .. } = self;
+        let Self { lang, theme, back, unfinished, .. } = self;
         let told = self.told.map(|Told(number)| number);
-        let page = Page { t, lang: *lang, theme: *theme, themes, place, title, back, content, live, told, signed_in };
+        let (lang, theme, unfinished) = (*lang, *theme, *unfinished);
+        let page = Page { t, lang, theme, themes, place, title, back, content, live, told, signed_in, unfinished };
         let mut page = html(status, self.lang, &page)?;
         if let Some(why) = &self.refusal {
             page.extensions_mut().insert(Why(why.detail().to_owned()));

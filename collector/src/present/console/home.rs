@@ -43,7 +43,7 @@ use crate::present::text::cause::Failure;
 use crate::present::view::Snapshot;
 use crate::present::view::list::{Facets, Totals, WORST_FIRST, verdict};
 use crate::present::{Present, figure, incidents};
-use crate::store::incidents::Asked as AskedIncidents;
+use crate::store::incidents::{Asked as AskedIncidents, Which};
 
 /// Things to do that are shown.
 const TODO_MAX: usize = 12;
@@ -158,7 +158,7 @@ pub async fn page(State(present): State<Present>, frame: Frame, Query(asked): Qu
         more_groups: if more > 0 { (t.home.more_groups)(more) } else { String::new() },
         as_of: clock_text(UtcMicros(snapshot.now.0 - snapshot.now.0.rem_euclid(1_000_000))),
     };
-    frame.page(Place::Home, &content.overall.headline, topics, &content)
+    frame.unfinished(kpi.sla.pending).page(Place::Home, &content.overall.headline, topics, &content)
 }
 
 async fn open_incidents(present: &Present) -> Answer<Vec<IncidentView>> {
@@ -166,7 +166,8 @@ async fn open_incidents(present: &Present) -> Answer<Vec<IncidentView>> {
     let period = incidents::period(None, None, now);
     // The store gives the newest first, and the worst may be the oldest: all are ranked.
     let limit = incidents::LIST_MAX;
-    let asked = AskedIncidents { period, resolved: false, check: None, agent: None, kind: None, limit };
+    let (check, agent, kind, severity) = (None, None, None, None);
+    let asked = AskedIncidents { period, which: Which::Open, check, agent, kind, severity, limit };
     let mut open = incidents::list(present, asked, now).await?;
     open.retain(|one| one.state == "open" || one.state == "acknowledged");
     present.rank(&mut open, now).await?;

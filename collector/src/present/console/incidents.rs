@@ -2,21 +2,20 @@
 //!
 //! Every act is a form that works without scripts. The page of one incident is [`super::incident`].
 
-use std::collections::BTreeMap;
-
 use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use serde::Deserialize;
 use sitepulse_daemon::{clock, instant};
+use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::incident::{IncidentKind, IncidentState, Severity};
-use sitepulse_model::time::UtcMicros;
+use sitepulse_model::time::{Span, UtcMicros};
 
 use super::acts::{self, Doer, Until};
 use super::frame::{Frame, Place};
 use super::incident;
-use super::parts::{Chip, Chips, Field, Input, Stat, StatLine};
+use super::parts::{Chip, Chips, Field, Input, Pager, Stat, StatLine};
 use super::sheet::{Sheet, choice, line, until_fields};
 use super::{class_of_incident, clock_text};
 use crate::alert::people::Act;
@@ -28,10 +27,10 @@ use crate::present::text::alerting::AlertingTexts;
 use crate::present::text::desk::DeskTexts;
 use crate::present::text::incidents::IncidentTexts;
 use crate::present::{Present, api, figure, incidents};
-use crate::store::incidents::Asked;
+use crate::store::incidents::{Asked, Which};
 
-/// Most incidents of the list that are over: the newest.
-const OVER_MAX: usize = 200;
+/// How many incidents a page shows: of those that are not over, and of those that are.
+const SHOWN: usize = 100;
 
 /// The list.
 #[derive(Template)]
@@ -48,11 +47,15 @@ struct List<'a> {
     all: bool,
     /// Whether some filter is set.
     filtered: bool,
+    /// Whether it is a later page, of those alone that are over.
+    older: bool,
     open: Vec<Row>,
     over: Vec<Row>,
-    /// How many are over, and which of them are shown; empty: all.
+    /// How many are over in all.
     over_count: String,
-    over_cut: String,
+    /// From one page of those that are not over to the next, and of those that are.
+    open_pager: Option<Pager>,
+    pager: Option<Pager>,
     /// Whether incidents of checks would be told to nobody.
     silent: bool,
     as_of: String,
@@ -84,6 +87,23 @@ pub struct ListQuery {
     kind: String,
     severity: String,
     check: String,
+    agent: String,
+    /// How many of those that are not over stand before the first one that is shown.
+    from: String,
+    /// The place in the list that the page before ended with, of those that are over: `1763913600000000.20251123-abcde`.
+    before: String,
+}
+
+/// What a page of the list tells.
+struct Found {
+    /// Those that are not over, in the order of the queue.
+    open: Vec<IncidentView>,
+    /// Those of this page that are, the newest first.
+    over: Vec<IncidentView>,
+    /// How many are over in all.
+    over_count: usize,
+    /// The place of the last one, where there are more.
+    next: Option<(i64, String)>,
 }
 
 /// A form's fields.
@@ -109,27 +129,39 @@ pub async fn incidents_page(
     Query(query): Query<ListQuery>,
 ) -> Answer<Response> {
     let now = clock::now();
-    let check = match query.check.trim() {
-        "" => None,
-        id => Some(api::check_of(&present.app().book(), id)?.number),
-    };
-    let period = incidents::period(None, None, now);
-    let kind = IncidentKind::parse(&query.kind);
-    let asked = Asked { period, resolved: true, check, agent: None, kind, limit: incidents::LIST_MAX };
-    let severity = Severity::parse(&query.severity);
-    let mut all = incidents::list(&present, asked, now).await?;
-    present.rank(&mut all, now).await?;
-    all.retain(|one| severity.is_none_or(|least| Severity::parse(&one.severity) == Some(least)));
-    let summary = incidents::summary(present.app(), period, check).await?;
+    let (check, agent) = query.subjects(&present)?;
+    let found = found(&present, &query, (check, agent), now).await?;
+    let summary = incidents::summary(present.app(), incidents::period(None, None, now), check).await?;
     let silent = !present.app().book().objects().escalations.living().any(|(_, policy)| policy.body.default);
-    let content = List::of(&all, &summary, &query, silent, &frame, now);
+    let content = List::of(&found, &summary, &query, silent, &frame, now);
     frame.page(Place::Incidents, frame.t.incidents.incidents, Some("incident check"), &content)
 }
 
-/// What to take first: severity, then the score, then age.
-fn by_rank(mut open: Vec<&IncidentView>) -> Vec<&IncidentView> {
+/// Reads what a page of the list tells: of whatever age, from the store.
+async fn found(
+    present: &Present,
+    query: &ListQuery,
+    (check, agent): (Option<CheckNo>, Option<AgentNo>),
+    now: UtcMicros,
+) -> Answer<Found> {
+    let (kind, severity) = (IncidentKind::parse(&query.kind), Severity::parse(&query.severity));
+    let period = Span::new(UtcMicros::MIN, UtcMicros::MAX);
+    let asked = |which, limit| Asked { period, which, check, agent, kind, severity, limit };
+    let mut open = incidents::list(present, asked(Which::Open, incidents::LIST_MAX), now).await?;
+    present.rank(&mut open, now).await?;
+    // What to take first: severity, then the score, then age.
     open.sort_by_key(|one| one.rank.as_ref().map_or(usize::MAX, |rank| rank.position));
-    open
+    let over_count = incidents::count(present, asked(Which::Over, 0)).await?;
+    let (mut over, mut next) = (Vec::new(), None);
+    if query.all() {
+        // One more tells whether there is another page.
+        let page = incidents::page(present, asked(Which::Over, SHOWN + 1), query.place(), now).await?;
+        let more = page.len() > SHOWN;
+        let shown = || page.iter().take(SHOWN);
+        next = shown().next_back().filter(|_| more).map(|(place, _)| place.clone());
+        over = shown().map(|(_, one)| one.clone()).collect();
+    }
+    Ok(Found { open, over, over_count, next })
 }
 
 /// `GET /incidents/new`: the form.
@@ -271,7 +303,7 @@ async fn done(present: &Present, doer: &Doer, id: &str, action: &str, form: &Act
 
 impl<'a> List<'a> {
     fn of(
-        all: &[IncidentView],
+        found: &Found,
         summary: &SummaryView,
         query: &ListQuery,
         silent: bool,
@@ -279,7 +311,6 @@ impl<'a> List<'a> {
         now: UtcMicros,
     ) -> Self {
         let (t, i, d) = (frame.t, frame.t.incidents, frame.t.desk);
-        let (over, open): (Vec<_>, Vec<_>) = all.iter().partition(|one| one.state == "resolved");
         let kinds = IncidentKind::ALL.iter().map(|kind| choice(kind.as_str(), &(i.kind)(kind.as_str())));
         let kinds = std::iter::once(choice("", d.any)).chain(kinds).collect();
         let fields = vec![
@@ -290,19 +321,33 @@ impl<'a> List<'a> {
             },
             Field { label: d.kind.into(), input: Input::Select(kinds), ..Field::text("kind", &query.kind) },
             Field { label: t.check.into(), ..Field::text("check", &query.check) },
+            Field { label: t.agent.into(), ..Field::text("agent", &query.agent) },
         ];
-        let shown = query.state == "all";
-        let chip = |state: &str, label: &str, count: usize| Chip {
+        let count = |number: usize| figure::count(number as u64);
+        let first = query.from.parse().ok().filter(|first| !query.all() && *first < found.open.len()).unwrap_or(0);
+        let shown = &found.open[first..found.open.len().min(first + SHOWN)];
+        let last = first + shown.len();
+        let at = |first: usize| format!("{}&from={first}", query.href("open"));
+        let open_pager = (found.open.len() > shown.len()).then(|| Pager {
+            text: (t.list.shown)(&count(first + 1), &count(last), &count(found.open.len())),
+            previous: (first > 0).then(|| (at(first.saturating_sub(SHOWN)), t.list.previous)),
+            next: (last < found.open.len()).then(|| (at(last), t.list.next)),
+        });
+        let chip = |state: &str, label: &str, number: usize| Chip {
             label: label.to_owned(),
             href: query.href(state),
-            current: (state == "all") == shown,
-            count: figure::count(count as u64),
+            current: (state == "all") == query.all(),
+            count: count(number),
             class: "",
         };
-        let count = |number: usize| figure::count(number as u64);
-        let cut = over.len() > OVER_MAX;
-        let over_cut = if cut { (t.list.shown)("1", &count(OVER_MAX), &count(over.len())) } else { String::new() };
-        let chips = vec![chip("open", d.only_open, open.len()), chip("all", d.all_30, all.len())];
+        let (open, over) = (found.open.len(), found.over_count);
+        let older = query.place().is_some();
+        let next = found.next.as_ref().map(|(at, id)| format!("{}&before={at}.{id}", query.href("all")));
+        let pager = (older || next.is_some()).then(|| Pager {
+            text: t.alerting.over.to_owned(),
+            previous: older.then(|| (query.href("all"), d.newest)),
+            next: next.map(|href| (href, t.access.older)),
+        });
         Self {
             t,
             w: t.alerting,
@@ -310,14 +355,20 @@ impl<'a> List<'a> {
             d,
             may_act: frame.may(Access::Respond),
             stats: stats(summary, query, t),
-            states: Chips { label: t.alerting.state.into(), chips, tabs: true },
+            states: Chips {
+                label: t.alerting.state.into(),
+                chips: vec![chip("open", d.only_open, open), chip("all", d.over_too, open + over)],
+                tabs: true,
+            },
             fields,
-            all: shown,
-            filtered: [&query.kind, &query.severity, &query.check].iter().any(|text| !text.is_empty()),
-            open: by_rank(open).into_iter().map(|one| Row::of(one, now, t)).collect(),
-            over_count: count(over.len()),
-            over_cut,
-            over: over.into_iter().take(OVER_MAX).map(|one| Row::of(one, now, t)).collect(),
+            all: query.all(),
+            filtered: query.filters().iter().any(|(_, text)| !text.is_empty()),
+            older,
+            open: shown.iter().map(|one| Row::of(one, now, t)).collect(),
+            over: found.over.iter().map(|one| Row::of(one, now, t)).collect(),
+            over_count: count(over),
+            open_pager,
+            pager,
             silent,
             as_of: clock_text(UtcMicros(now.0 - now.0.rem_euclid(1_000_000))),
         }
@@ -325,13 +376,36 @@ impl<'a> List<'a> {
 }
 
 impl ListQuery {
-    /// The list with these filters in another state.
+    /// Whether those that are over are shown, too.
+    fn all(&self) -> bool {
+        self.state == "all"
+    }
+
+    /// The check and the agent that are named.
+    fn subjects(&self, present: &Present) -> Answer<(Option<CheckNo>, Option<AgentNo>)> {
+        let (check, agent) = (self.check.trim(), self.agent.trim());
+        let book = present.app().book();
+        let check = if check.is_empty() { None } else { Some(api::check_of(&book, check)?.number) };
+        let agent = if agent.is_empty() { None } else { Some(api::agent_of(&book, agent)?) };
+        Ok((check, agent))
+    }
+
+    /// The place that the page before ended with; `None` on the first one, and where it is none.
+    fn place(&self) -> Option<(i64, String)> {
+        let (at, id) = self.before.split_once('.').filter(|_| self.all())?;
+        Some((at.parse().ok()?, id.to_owned()))
+    }
+
+    fn filters(&self) -> [(&'static str, &str); 4] {
+        [("kind", &self.kind), ("severity", &self.severity), ("check", &self.check), ("agent", &self.agent)]
+    }
+
+    /// The first page of the list with these filters in another state.
     fn href(&self, state: &str) -> String {
-        let filters = BTreeMap::from([("kind", &self.kind), ("severity", &self.severity), ("check", &self.check)]);
-        let told = filters.into_iter().filter(|(_, text)| !text.is_empty());
         // Words of ours and ids need no escaping; anything else finds nothing.
         let plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-        let told = told.filter(|(_, text)| plain(text)).map(|(name, text)| format!("&{name}={text}"));
+        let told = self.filters().into_iter().filter(|(_, text)| !text.is_empty() && plain(text));
+        let told = told.map(|(name, text)| format!("&{name}={text}"));
         format!("/incidents?state={state}{}", told.collect::<String>())
     }
 }

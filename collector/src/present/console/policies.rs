@@ -204,7 +204,7 @@ pub async fn end_policy(
     note: Note,
 ) -> Answer<Response> {
     note.tell(format!("{} {id}", KIND.table()));
-    match definitions::end(&present, &caller, KIND, &id).await {
+    match definitions::end(&present, &caller, KIND.table(), &id).await {
         Ok(()) => Ok(acts::see("/settings/policies")),
         Err(why) => ending(&frame.refused("/settings/policies", why), &id),
     }

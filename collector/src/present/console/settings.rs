@@ -12,6 +12,7 @@ use sitepulse_daemon::{clock, instant};
 use sitepulse_model::time::UtcMicros;
 
 use super::frame::{Frame, Place};
+use super::parts::Pager;
 use super::sign_in::{fault_of, welcome};
 use crate::access::Way;
 use crate::app::{Access, Knock, Refusal};
@@ -63,6 +64,11 @@ struct Settings<'a> {
     scopes: [Access; 4],
     lives: Vec<(u32, String)>,
     theme: &'static str,
+    lang: &'static str,
+    /// What is published: the pages' ids and titles.
+    published: Vec<(String, String)>,
+    /// Where the public reaches them.
+    public: String,
 }
 
 struct SessionRow {
@@ -104,7 +110,7 @@ struct Audit<'a> {
     from: String,
     to: String,
     fault: String,
-    older: Option<String>,
+    pager: Option<Pager>,
     intact: bool,
     verdict: String,
     head: String,
@@ -193,6 +199,13 @@ fn render(present: &Present, caller: &Caller, frame: &Frame, status: StatusCode,
         scopes: Access::ALL,
         lives: LIVES.map(|days| (days, (w.days)(days))).into(),
         theme: frame.chosen_theme(),
+        lang: frame.lang.tag(),
+        published: {
+            let book = app.book();
+            let pages = book.objects().status_pages.living();
+            pages.map(|(id, page)| (id.to_owned(), page.body.title(frame.lang.tag()).to_owned())).collect()
+        },
+        public: present.public_url().to_owned(),
     };
     let content = content.render().map_err(|_| super::broken_template())?;
     frame.around(status, Place::Settings, w.settings, None, content)
@@ -401,9 +414,14 @@ pub async fn audit_page(
     told.truncate(AUDIT_ROWS);
     let last = told.last().map(|one| one.entry.number);
     let escape = crate::present::http::escape;
-    let older = last.filter(|_| more).map(|last| {
-        let (author, from, to) = (escape(&author), escape(&query.from), escape(&query.to));
-        format!("/settings/audit?author={author}&from={from}&to={to}&before={last}")
+    let first =
+        format!("/settings/audit?author={}&from={}&to={}", escape(&author), escape(&query.from), escape(&query.to));
+    let older = last.filter(|_| more).map(|last| (format!("{first}&before={last}"), w.older));
+    let newer = query.before.is_some();
+    let pager = (newer || older.is_some()).then(|| Pager {
+        text: w.audit.to_owned(),
+        previous: newer.then(|| (first.clone(), frame.t.desk.newest)),
+        next: older,
     });
     let verdict = access::verdict_view(present.app().audit_verdict().await?);
     let content = Audit {
@@ -414,7 +432,7 @@ pub async fn audit_page(
         from: query.from,
         to: query.to,
         fault,
-        older,
+        pager,
         intact: verdict.intact,
         verdict: verdict.fault.map_or_else(|| (w.intact)(verdict.entries), |fault| (frame.t.tell)(&fault)),
         head: verdict.head,

@@ -186,3 +186,24 @@ fn checks_in_maintenance_are_not_called_up() {
 fn scripts_stay_small() {
     assert!(JS.len() <= 40 * 1024, "{} bytes", JS.len());
 }
+
+/// What somebody opened stays open when the part around it comes in live: `js/live.js` knows it by its id.
+#[test]
+fn all_that_opens_has_an_id() {
+    let (mut folders, mut seen) = (vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("templates")], 0);
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            for rest in text.split("<details").skip(1) {
+                let tag = rest.split("<summary").next().unwrap();
+                assert!(tag.contains(" id=\""), "{}: <details{tag}", path.display());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 10, "{seen} of them were looked at");
+}

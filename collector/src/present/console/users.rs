@@ -93,7 +93,7 @@ pub async fn retire_user(
     Path(id): Path<String>,
 ) -> Answer<Response> {
     doer.note.tell(format!("-{} {id}", KIND.table()));
-    match definitions::end(&present, &doer.caller, KIND, &id).await {
+    match definitions::end(&present, &doer.caller, KIND.table(), &id).await {
         Ok(()) => Ok(acts::see("/settings?said=retired")),
         Err(why) if why.is_not_found() => Err(why),
         Err(why) => retire_sheet(&frame.refused(format!("/settings/users/{id}/retire"), why), &id),

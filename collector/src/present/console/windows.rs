@@ -214,7 +214,7 @@ pub async fn end_window(
     let done = if only_this {
         ended(&present, &caller, &window, &seen, now, frame.t).await
     } else {
-        definitions::end(&present, &caller, KIND, &id).await
+        definitions::end(&present, &caller, KIND.table(), &id).await
     };
     match done {
         Ok(()) => Ok(acts::see("/windows")),

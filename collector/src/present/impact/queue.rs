@@ -16,7 +16,7 @@ use crate::present::impact::points;
 use crate::present::incidents;
 use crate::present::problem::Answer;
 use crate::present::text::{EN, FR, Texts};
-use crate::store::incidents::{Asked, list};
+use crate::store::incidents::{Asked, Which, list};
 
 impl Present {
     /// Tells incidents that are not over their places among all of those.
@@ -38,7 +38,8 @@ impl Present {
     /// Every incident that is not over, by its id, with its place.
     async fn queue(&self, now: UtcMicros) -> Answer<HashMap<String, RankView>> {
         let period = incidents::period(Some(UtcMicros::MIN), None, now);
-        let asked = Asked { period, resolved: false, check: None, agent: None, kind: None, limit: incidents::LIST_MAX };
+        let (check, agent, kind, severity) = (None, None, None, None);
+        let asked = Asked { period, which: Which::Open, check, agent, kind, severity, limit: incidents::LIST_MAX };
         let found = self.app().read_store(move |tables| list(tables, &asked)).await?;
         let views: Vec<IncidentView> = {
             let book = self.app().book();

@@ -62,9 +62,9 @@ pub struct AlertingTexts {
 /// English.
 pub static EN: AlertingTexts = AlertingTexts {
     open_now: "Open now",
-    over: "Over in the last 30 days",
+    over: "Over",
     all_fine: "Nothing is open",
-    none_ever: "No incident in the last 30 days",
+    none_ever: "None yet",
     nobody_told: "Nobody is told of incidents",
     nobody_told_how: "Write a [[channel]] and an [[escalation]] with default = true in a check file and apply it:",
     state: "State",
@@ -130,9 +130,9 @@ pub static EN: AlertingTexts = AlertingTexts {
 /// French.
 pub static FR: AlertingTexts = AlertingTexts {
     open_now: "En cours",
-    over: "Terminés ces 30 derniers jours",
+    over: "Terminés",
     all_fine: "Aucun incident en cours",
-    none_ever: "Aucun incident ces 30 derniers jours",
+    none_ever: "Aucun pour l’instant",
     nobody_told: "Personne n’est prévenu des incidents",
     nobody_told_how: "Écrivez un [[channel]] et un [[escalation]] avec default = true dans un fichier de contrôles et appliquez-le :",
     state: "État",

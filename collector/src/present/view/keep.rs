@@ -29,6 +29,7 @@ use sitepulse_model::sla::{Account, Figures};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::vote::VerdictSpan;
 
+use super::runs::Runs;
 use super::{Snapshot, Strip, agents, amendments, check_base, list, pair_view, show_verdict, sla_of};
 use crate::book::{Amended, Book, Check, Filter, Gathered, Mark, PERIOD_DEFAULT_US, period_asked};
 use crate::present::dto::{AgentView, CheckView, PairView};
@@ -46,6 +47,8 @@ pub struct Effort {
     pub looked_at: usize,
     /// Those of them whose verdicts were derived anew.
     pub judged: usize,
+    /// Pairs whose runs were counted anew.
+    pub counted: usize,
     /// The longest that the book was held, in microseconds.
     pub held_us_max: u64,
     /// How long it took in all, in microseconds.
@@ -58,6 +61,7 @@ pub struct Keeper {
     checks: BTreeMap<CheckNo, Kept>,
     /// The checks that are not retired, in the order in which they are shown.
     living: BTreeMap<CheckId, CheckNo>,
+    runs: Runs,
 }
 
 /// What is kept of a check.
@@ -112,13 +116,14 @@ impl Keeper {
     pub fn snapshot<B: Deref<Target = Book>>(&mut self, book: impl Fn() -> B, now: UtcMicros) -> (u64, Snapshot) {
         let began = clock::monotonic();
         let mut effort = Effort::default();
-        let (version, agents, stale) = {
+        let (version, agents, stale, uncounted) = {
             let book = book();
-            (book.version(), agents(&book, now), self.stale(&book, now))
+            (book.version(), agents(&book, now), self.stale(&book, now), self.runs.stale(&book, now))
         };
         effort.held_us_max = clock::monotonic().us_since(began);
         let held = in_slices(&book, stale, |book, number| self.look(book, number, now, &mut effort));
-        effort.held_us_max = effort.held_us_max.max(held);
+        let counting = in_slices(&book, uncounted, |book, number| effort.counted += self.runs.look(book, number, now));
+        effort.held_us_max = effort.held_us_max.max(held).max(counting);
         let mut snapshot = self.assemble(agents, now);
         effort.took_us = clock::monotonic().us_since(began);
         snapshot.effort = effort;
@@ -191,7 +196,8 @@ impl Keeper {
         }
         let groups = gathered.groups().map(|(group, together)| (group.to_string(), together)).collect();
         let (shelf, effort) = (list::Shelf::default(), Effort::default());
-        Snapshot { now, checks, strips, agents, global: gathered.whole(), groups, shelf, effort }
+        let (global, runs) = (gathered.whole(), self.runs.sums());
+        Snapshot { now, checks, strips, agents, runs, global, groups, shelf, effort }
     }
 }
 

@@ -273,6 +273,7 @@ fn told(snapshot: &Snapshot) -> Vec<String> {
     let rest = [
         format!("{:?}", snapshot.now),
         format!("{:?}", snapshot.agents),
+        format!("{:?}", snapshot.runs),
         format!("{:?}", snapshot.global),
         format!("{:?}", snapshot.groups),
     ];
@@ -375,13 +376,15 @@ fn what_stays_as_it_is_costs_nothing() {
     let look = |keeper: &mut Keeper, world: &World| {
         let shared = world.engine.shared();
         let effort = keeper.snapshot(|| shared.book(), world.now).1.effort;
-        (effort.looked_at, effort.judged)
+        (effort.looked_at, effort.judged, effort.counted)
     };
-    assert_eq!(look(&mut keeper, &world), (4, 4));
-    assert_eq!(look(&mut keeper, &world), (0, 0));
+    assert_eq!(look(&mut keeper, &world), (4, 4, 12));
+    assert_eq!(look(&mut keeper, &world), (0, 0, 0));
     report(&mut world, ProbeState::Up);
-    // Each pair has a newer result to show; none changes a verdict.
-    assert_eq!(look(&mut keeper, &world), (3, 0));
+    // Each pair has a newer result to show; none changes a verdict. Of the anchor nobody was heard: one more run of each agent is overdue.
+    assert_eq!(look(&mut keeper, &world), (3, 0, 12));
     report(&mut world, ProbeState::Down);
-    assert_eq!(look(&mut keeper, &world), (3, 3));
+    assert_eq!(look(&mut keeper, &world), (3, 3, 12));
+    world.step(What::Results { agent: 1, check: 1, late: 3, count: 1, state: ProbeState::Up });
+    assert_eq!(look(&mut keeper, &world).2, 1, "what went on as it was is not counted again");
 }

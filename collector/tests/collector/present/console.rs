@@ -218,3 +218,36 @@ async fn the_navigation_has_groups_and_marks_where_one_is() {
     let menu = page.split_once("<details class=\"menu\">").unwrap().1.split_once("</details>").unwrap().0;
     assert!(menu.contains("API</summary>") && menu.contains("href=\"/windows\""), "{menu}");
 }
+
+#[tokio::test]
+async fn a_pages_device_is_chosen_among_those_that_are_described_somewhere() {
+    let bench = Bench::new();
+    let office = "[[check]]\nid = \"desk\"\nkind = \"web_vitals\"\nurl = \"https://shop.example/\"\nprofile = \"office\"\n\
+                  [profile.office]\nbase = \"desktop\"\ncpu = 2\n";
+    assert_eq!(bench.apply(office, json!({})).await.status, StatusCode::OK);
+    let fields = [("id", "home"), ("kind", "web_vitals"), ("address", "https://shop.example/")];
+    let asked = submit(&bench, "/new-check", &fields).await.text;
+    for name in ["mobile", "desktop", "office"] {
+        assert!(asked.contains(&format!("<option value=\"{name}\"")), "{name}: {asked}");
+    }
+    assert!(asked.contains("<option value=\"mobile\" selected"), "where nothing is said: {asked}");
+    let base = value_of(&asked, "base");
+    let more = [("profile", "office"), ("base", base.as_str()), ("toml", base.as_str())];
+    let chosen = submit(&bench, "/new-check", &[&fields[..], &more].concat()).await.text;
+    let seen = value_of(&chosen, "seen");
+    assert!(seen.contains("[profile.office]") && seen.contains("profile = \"office\""), "{seen}");
+    let file = [("profile", "office"), ("base", seen.as_str()), ("toml", seen.as_str()), ("seen", seen.as_str())];
+    let done = submit(&bench, "/new-check", &[&fields[..], &file].concat()).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
+    // The same device to the last value, and the form has it again.
+    let kind = |id: &str| {
+        let book = bench.app.book();
+        let check = book.check_by_id(&sitepulse_model::id::CheckId::parse(id).unwrap()).unwrap();
+        check.current().unwrap().definition.kind.clone()
+    };
+    assert_eq!(kind("home"), kind("desk"));
+    let again = bench.get("/checks/home/edit?lang=fr").await.text;
+    assert!(again.contains("<option value=\"office\" selected") && again.contains("Profil d’appareil"), "{again}");
+    let http = bench.get("/new-check").await.text;
+    assert!(!http.contains("f-profile"), "{http}");
+}

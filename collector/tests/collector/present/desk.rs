@@ -160,9 +160,57 @@ async fn an_incident_is_handled_from_its_page() {
 
     let listed = async |query: &str| bench.get(&format!("/incidents?{query}")).await.text.contains(&page);
     assert!(listed("").await && listed("severity=critical&kind=manual").await && listed("state=all").await);
-    assert!(!listed("severity=minor").await && !listed("kind=down").await);
+    assert!(!listed("severity=minor").await && !listed("kind=down").await && !listed("agent=eu-1").await);
     assert_eq!(leads(&post(&bench, &format!("{page}/resolve"), "").await), page);
     assert!(!listed("").await && listed("state=all").await, "what is over is not among what is open");
+}
+
+#[tokio::test]
+async fn checks_channels_and_policies_are_retired_from_the_console() {
+    let bench = with_agent().await;
+    for (page, path) in [
+        ("/checks/shop", "/checks/shop/retire"),
+        ("/channels", "/channels/ops-hook/retire"),
+        ("/escalations", "/escalations/default/retire"),
+    ] {
+        let offered = bench.get(page).await.text;
+        assert!(offered.contains(&format!("href=\"{path}\"")), "{path}: {offered}");
+        let form = bench.get(&format!("{path}?lang=fr")).await;
+        assert!(form.text.contains("Retirer") && form.text.contains(&format!("action=\"{path}\"")), "{}", form.text);
+        let bearer = format!("Bearer {}", bench.token(CredentialKind::ApiToken, Access::Respond).await);
+        let looks = [("authorization", bearer.as_str()), FORM];
+        let offered = bench.send(NETWORK, "GET", page, &looks, "").await.text;
+        assert!(!offered.contains(path), "{path} is offered to who may not: {offered}");
+        assert_eq!(bench.send(NETWORK, "POST", path, &looks, "").await.status, StatusCode::FORBIDDEN);
+    }
+    let used = post(&bench, "/channels/ops-hook/retire", "").await;
+    assert!(used.status.is_client_error() && used.text.contains("Not done:"), "a policy names it: {}", used.text);
+    assert!(used.text.contains("default"), "{}", used.text);
+    assert_eq!(leads(&post(&bench, "/checks/shop/retire", "").await), "/checks");
+    assert_eq!(bench.get("/api/v1/checks").await.json(), json!([]));
+    assert_eq!(post(&bench, "/checks/shop/retire", "").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(bench.get("/checks/shop/retire").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(leads(&post(&bench, "/escalations/default/retire", "").await), "/escalations");
+    assert_eq!(leads(&post(&bench, "/channels/ops-hook/retire", "").await), "/channels");
+    assert_eq!(bench.get("/api/v1/channels").await.json(), json!([]));
+    let told = bench.get("/settings/audit").await.text;
+    assert!(told.contains("-check shop") && told.contains("-channel ops-hook"), "{told}");
+}
+
+#[tokio::test]
+async fn settings_lead_to_what_is_published() {
+    let bench = Bench::new();
+    let before = bench.get("/settings?lang=fr").await.text;
+    assert!(before.contains("Rien n’est publié") && before.contains("[[status_page]]"), "{before}");
+    // What is shown there to begin with is a page.
+    let sample = before.split_once("[[status_page]]").unwrap().1.split_once("</pre>").unwrap().0;
+    let page = format!("{FILE}\n[[status_page]]{}", sample.replace("&#34;", "\""));
+    assert_eq!(bench.apply(&page, json!({})).await.status, StatusCode::OK);
+    let after = bench.get("/settings?lang=fr").await.text;
+    for word in ["href=\"/status/public\"", "/status/public/card", "/status/public/feed.atom", "Example status"] {
+        assert!(after.contains(word), "{word}: {after}");
+    }
+    assert!(!after.contains("[[status_page]]"), "{after}");
 }
 
 #[tokio::test]

@@ -143,6 +143,8 @@ async fn every_form_that_is_sent_wrongly_is_refused_in_french() {
         ("/channels/new", "kind=email&id=post&server=mail&from=me&to=you&security=plain".into()),
         ("/channels/ops-hook/retry", "incident=none&step=1".into()),
         ("/channels/none/test", String::new()),
+        ("/channels/ops-hook/retire", String::new()),
+        ("/checks/none/retire", String::new()),
         ("/silences/new", "reason=&for=1h&checks=shop".into()),
         ("/silences/new", "reason=x&for=1h".into()),
         ("/silences/new", "reason=x&for=1h&checks=none".into()),

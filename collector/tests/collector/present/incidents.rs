@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use sitepulse_collector::alert::people::{Act, Manual};
 use sitepulse_collector::engine::Engine;
 use sitepulse_collector::ingest::IngestJob;
 use sitepulse_collector::outbox::{Attempt, Outcome};
@@ -9,6 +10,7 @@ use sitepulse_collector::present::door::Door;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::identity::AgentKey;
 use sitepulse_model::id::{AgentName, AgentNo, CheckId, Incarnation, Region, Revision, Seq};
+use sitepulse_model::incident::Severity;
 use sitepulse_model::record::{ChainCertificate, FactKey, Facts, Phases, ProbeResult, ProbeState, Provenance, Record};
 use sitepulse_model::schedule::Lattice;
 use sitepulse_model::time::UtcMicros;
@@ -641,4 +643,102 @@ async fn a_dead_letter_is_tried_again_by_hand() {
         let answer = bench.post(&format!("/api/v1/deliveries/{unknown}/retry"), &Value::Null).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{unknown}: {}", answer.text);
     }
+}
+
+/// The pages of a list from an address on, each as text; `next` finds the address of the one after.
+async fn pages(bench: &Bench, first: String, next: impl Fn(&super::bench::Answer) -> Option<String>) -> Vec<String> {
+    let (mut pages, mut at) = (Vec::new(), Some(first));
+    while let Some(path) = at {
+        let page = bench.get(&path).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}: {}", page.text);
+        at = next(&page);
+        pages.push(page.text);
+        assert!(pages.len() < 20, "{path} leads in circles");
+    }
+    pages
+}
+
+#[tokio::test]
+async fn incidents_of_any_age_are_reached_page_by_page_and_filters_stay() {
+    const DAY_US: i64 = 86_400_000_000;
+    let bench = Bench::new();
+    // One every third day of more than a year, the newest first; every tenth does not matter much.
+    let work = |engine: &mut Engine| {
+        let now = clock::now();
+        let mut ids: Vec<String> = (0..130_i64)
+            .rev()
+            .map(|n| {
+                let at = now.plus_us(-(n + 1) * 3 * DAY_US);
+                let severity = Some(if n % 10 == 0 { Severity::Minor } else { Severity::Critical });
+                let manual = Manual { title: format!("outage {n}"), check: None, severity };
+                let id = engine.open_manual(&manual, "ana", at).unwrap();
+                engine.act_on(&id, &Act::Resolve { by: None }, "ana", at.plus_us(60_000_000)).unwrap();
+                id.0
+            })
+            .collect();
+        ids.reverse();
+        ids
+    };
+    let ids = bench.app.writer().run(work).await.unwrap();
+    let shown = |page: &str| -> Vec<usize> {
+        (0..ids.len()).filter(|n| page.contains(&format!("href=\"/incidents/{}\"", ids[*n]))).collect()
+    };
+    for (lang, older, newest) in [("en", "Older", "Newest"), ("fr", "Plus anciens", "Plus récents")] {
+        let next = |page: &super::bench::Answer| {
+            let href = page.text.split_once("rel=\"next\" href=\"")?.1.split_once('"')?.0;
+            Some(format!("{}&lang={lang}", href.replace("&#38;", "&")))
+        };
+        let all = pages(&bench, format!("/incidents?state=all&lang={lang}"), next).await;
+        assert_eq!(all.iter().map(|page| shown(page)).collect::<Vec<_>>().concat(), (0..130).collect::<Vec<_>>());
+        let [first, last] = &all[..] else { panic!("{} pages of 100", all.len()) };
+        assert!(first.contains(older) && !first.contains(newest) && first.contains("id=\"incidents-open\""), "{first}");
+        assert!(last.contains(newest) && !last.contains("rel=\"next\""), "{last}");
+        assert!(!last.contains("id=\"incidents-open\""), "what is open stands on the first page: {last}");
+        let critical = pages(&bench, format!("/incidents?state=all&severity=critical&lang={lang}"), next).await;
+        assert_eq!(critical.len(), 2);
+        assert_eq!(
+            critical.iter().map(|page| shown(page)).collect::<Vec<_>>().concat(),
+            (0..130).filter(|n| n % 10 != 0).collect::<Vec<_>>()
+        );
+        let minor = pages(&bench, format!("/incidents?state=all&severity=minor&lang={lang}"), next).await;
+        assert!(minor.len() == 1 && !minor[0].contains("class=\"pager\""), "{}", minor[0]);
+
+        let oldest = bench.get(&format!("/incidents/{}?lang={lang}", ids[129])).await;
+        assert!(oldest.status == StatusCode::OK && oldest.text.contains("outage 129"), "{}", oldest.text);
+    }
+    // Scripts say from when on.
+    let link = |page: &super::bench::Answer| {
+        let link = page.headers.get("link")?.to_str().unwrap();
+        Some(link.strip_prefix('<')?.split_once('>')?.0.to_owned())
+    };
+    let told = pages(&bench, "/api/v1/incidents?state=all&from=-400d&limit=50".to_owned(), link).await;
+    let told = told.iter().flat_map(|page| serde_json::from_str::<Vec<Value>>(page).unwrap());
+    assert_eq!(told.map(|one| one["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>(), ids);
+}
+
+#[tokio::test]
+async fn a_flood_of_open_incidents_comes_page_by_page_in_the_order_of_the_queue() {
+    let bench = Bench::new();
+    let work = |engine: &mut Engine| {
+        let now = clock::now();
+        let ids = (0..130_i64).map(|n| {
+            // The severe ones came last.
+            let severity = Some(if n < 30 { Severity::Minor } else { Severity::Critical });
+            let manual = Manual { title: format!("outage {n}"), check: None, severity };
+            engine.open_manual(&manual, "ana", now.plus_us((n - 200) * 1_000_000)).unwrap().0
+        });
+        ids.collect::<Vec<_>>()
+    };
+    let ids = bench.app.writer().run(work).await.unwrap();
+    let shown = |page: &str, wanted: std::ops::Range<usize>| {
+        (0..130).all(|n| page.contains(&format!("href=\"/incidents/{}\"", ids[n])) == wanted.contains(&n))
+    };
+    let next = |page: &super::bench::Answer| {
+        let href = page.text.split_once("rel=\"next\" href=\"")?.1.split_once('"')?.0;
+        Some(href.replace("&#38;", "&"))
+    };
+    let told = pages(&bench, "/incidents?kind=manual&lang=en".to_owned(), next).await;
+    let [first, last] = &told[..] else { panic!("{} pages of 100", told.len()) };
+    assert!(shown(first, 30..130) && first.contains("1 to 100 of 130"), "{first}");
+    assert!(shown(last, 0..30) && last.contains("101 to 130 of 130") && last.contains("rel=\"prev\""), "{last}");
 }
