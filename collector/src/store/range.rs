@@ -186,12 +186,10 @@ impl Coder for Decoder<'_> {
     fn bit(&mut self, chance: &mut Chance, _: bool) -> Result<bool, Cut> {
         let bound = (self.range >> 12) * chance.zero_of_4096();
         let bit = self.code >= bound;
-        if bit {
-            self.code -= bound;
-            self.range -= bound;
-        } else {
-            self.range = bound;
-        }
+        // Without a branch, as the encoder.
+        let if_one = u32::from(bit).wrapping_neg();
+        self.code -= bound & if_one;
+        self.range = bound ^ ((bound ^ (self.range - bound)) & if_one);
         chance.learn(bit);
         while self.range < 1 << 24 {
             self.range <<= 8;
