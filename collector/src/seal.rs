@@ -179,14 +179,23 @@ pub(crate) fn chunk_of(records: &[Stored], number: Arrival) -> ChunkBody {
     ChunkBody { first, last, number, records: records.len() as u64, body: chunk::encode(records) }
 }
 
-/// The months whose slots a record adds to.
-fn months(record: &Record) -> std::ops::RangeInclusive<i64> {
-    match record {
-        Record::Result(_) | Record::Missed(_) => {
-            series::month_of(record.scheduled())..=series::month_of(last_slot(record))
+/// The months whose slots records add to.
+fn months<'r>(records: impl Iterator<Item = &'r Record>) -> BTreeSet<i64> {
+    let mut months = BTreeSet::new();
+    // Of the month that came last: mostly the next record's too, and a date costs some divisions.
+    let mut known = Span::new(UtcMicros::MAX, UtcMicros::MAX);
+    for record in records {
+        let (first, last) = match record {
+            Record::Result(_) | Record::Missed(_) => (record.scheduled(), last_slot(record)),
+            Record::Dropped(_) => continue,
+        };
+        if !known.contains(first) || !known.contains(last) {
+            let month = series::month_of(last);
+            months.extend(series::month_of(first)..=month);
+            known = series::month_span(month);
         }
-        Record::Dropped(_) => std::ops::RangeInclusive::new(1, 0),
     }
+    months
 }
 
 /// What a portion's transaction writes: from what is sealed before and the portion's records, in order of arrival.
@@ -228,7 +237,7 @@ pub(crate) fn prepare(
         let key = PairKey { bucket: portion.bucket, check: *check, agent: *agent };
         let records = arrived.records.iter().map(|stored| &stored.record);
         let mut sealed: Sealed = mend::pair_or_anew(tables, key, intervals, &mut prepared.asides)?.unwrap_or_default();
-        let touched: BTreeSet<i64> = records.clone().flat_map(months).collect();
+        let touched = months(records.clone());
         for month in &touched {
             mend::load_or_anew(tables, (key, *month), intervals, &mut sealed, &mut prepared.asides)?;
         }
@@ -442,6 +451,27 @@ mod tests {
         arrivals.note(at(500), Arrival(6), Arrival(5), SEALING);
         assert_eq!(arrivals.cut(at(0), Arrival(6), Arrival(5), SEALING), None);
         assert_eq!(arrivals.cut(at(506), Arrival(6), Arrival(5), SEALING), Some(Arrival(6)));
+    }
+
+    #[test]
+    fn every_month_that_records_add_to_is_told() {
+        use sitepulse_model::record::{DropReason, Dropped, Missed, MissedCause};
+        let (check, revision, cause) = (CheckNo(1), Revision(1), MissedCause::Suspended);
+        // 2026-11-01T00:00:00Z, the first of month 682.
+        let november = series::month_span(682).from;
+        let slot = |days: i64| november.plus_us(days * 24 * HOUR);
+        let missed = |first: i64, last: i64| {
+            let (first, last) = (slot(first), slot(last));
+            Record::Missed(Missed { check, revision, first, last, count: 1, cause })
+        };
+        let (first, last, reason, seqs) = (slot(-400), slot(400), DropReason::SpoolFull, Vec::new());
+        let dropped = Record::Dropped(Dropped { check, revision, first, last, count: 1, reason, seqs });
+        let told = |records: &[Record]| months(records.iter()).into_iter().collect::<Vec<_>>();
+        assert_eq!(told(&[missed(0, 0), missed(29, 29), dropped]), [682]);
+        assert_eq!(told(&[missed(5, 5), missed(30, 30), missed(6, 6), missed(-1, -1)]), [681, 682, 683]);
+        assert_eq!(told(&[missed(5, 5), missed(6, 70)]), [682, 683, 684], "a range that begins in a month that is known");
+        assert_eq!(told(&[missed(70, 70), missed(-1, 69)]), [681, 682, 683, 684]);
+        assert_eq!(told(&[]), [0_i64; 0]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use serde_json::Value;
 use sitepulse_collector::app::App;
 use sitepulse_collector::book::Filter;
@@ -181,7 +181,10 @@ fn figures_survive_the_migration_and_the_sealing_after_it() {
 /// What an earlier build sealed is written by this one to the last bit: chunks and rollups have one form for what they hold.
 #[test]
 fn what_an_earlier_build_sealed_is_written_the_same() {
-    let db = Connection::open_with_flags(fixture(6, "collector.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("collector.db");
+    std::fs::copy(fixture(6, "collector.db"), &path).unwrap();
+    let db = Connection::open(&path).unwrap();
     let bodies = |sql: &str| -> Vec<Vec<u8>> {
         let mut statement = db.prepare(sql).unwrap();
         statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
