@@ -266,9 +266,8 @@ impl Known<'_> {
             let mut verdict = judged.verdicts[index];
             // A number that is no bucket, or beyond every counter, has no mark to be noted in.
             if entry.bucket.0 < BUCKETS && entry.seq.0 <= SEQ_MAX {
-                let at = *spool.get_or_insert_with(|| {
-                    pending.marks(self, SpoolKey { agent: agent_no, incarnation }, home)
-                });
+                let at =
+                    *spool.get_or_insert_with(|| pending.marks(self, SpoolKey { agent: agent_no, incarnation }, home));
                 let mark = pending.marks[at].1.of_mut(entry.bucket);
                 let inserted = match origin {
                     Origin::Agent => mark.insert(entry.seq),

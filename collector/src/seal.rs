@@ -469,7 +469,11 @@ mod tests {
         let told = |records: &[Record]| months(records.iter()).into_iter().collect::<Vec<_>>();
         assert_eq!(told(&[missed(0, 0), missed(29, 29), dropped]), [682]);
         assert_eq!(told(&[missed(5, 5), missed(30, 30), missed(6, 6), missed(-1, -1)]), [681, 682, 683]);
-        assert_eq!(told(&[missed(5, 5), missed(6, 70)]), [682, 683, 684], "a range that begins in a month that is known");
+        assert_eq!(
+            told(&[missed(5, 5), missed(6, 70)]),
+            [682, 683, 684],
+            "a range that begins in a month that is known"
+        );
         assert_eq!(told(&[missed(70, 70), missed(-1, 69)]), [681, 682, 683, 684]);
         assert_eq!(told(&[]), [0_i64; 0]);
     }

@@ -23,8 +23,7 @@ pub(crate) fn set(tables: Tables<'_>, spools: &[(SpoolKey, Marks)]) -> Result<()
          ON CONFLICT (bucket, agent_no, incarnation) DO UPDATE SET body = excluded.body",
     )?;
     for (key, marks) in spools {
-        let row = params![marks.home.0, key.agent.0, key.incarnation.0.cast_signed(), encode(marks)];
-        statement.execute(row)?;
+        statement.execute(params![marks.home.0, key.agent.0, key.incarnation.0.cast_signed(), encode(marks)])?;
     }
     Ok(())
 }

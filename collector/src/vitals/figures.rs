@@ -291,7 +291,13 @@ impl Gathering {
                 Group { whose, reign, ..gathered.finish(profile, place, &thresholds) }
             });
         let groups = groups.collect();
-        Figures { groups, known: Known::default(), whose: frame.whose(&Place::All), check: frame.check, span: frame.span }
+        Figures {
+            groups,
+            known: Known::default(),
+            whose: frame.whose(&Place::All),
+            check: frame.check,
+            span: frame.span,
+        }
     }
 }
 

@@ -135,7 +135,10 @@ mod tests {
             }],
         };
         let shown = text(&found);
-        assert!(shown.ends_with("\nmobile eu-west all: completeness 98.2 %; unknown: 1.8 % agent_offline\n"), "{shown}");
+        assert!(
+            shown.ends_with("\nmobile eu-west all: completeness 98.2 %; unknown: 1.8 % agent_offline\n"),
+            "{shown}"
+        );
         found.groups.clear();
         let nothing = "No run of shop from 2026-11-21T10:20:00Z to 2026-11-22T10:20:00Z.\ncompleteness 90.0 %\n";
         assert_eq!(text(&found), nothing);

@@ -252,8 +252,8 @@ impl Found {
         }
         let hidden = view.intervals.len().saturating_sub(INTERVALS_MAX);
         let hidden_us: i64 = view.intervals[..hidden].iter().map(|one| micros(one.seconds)).sum();
-        let shown = view.intervals[hidden..].iter().flat_map(|one| &one.votes).flat_map(|vote| &vote.evidence);
-        let missed = shown.into_iter().any(|evidence| evidence.missed_cause.is_some());
+        let mut shown = view.intervals[hidden..].iter().flat_map(|one| &one.votes).flat_map(|vote| &vote.evidence);
+        let missed = shown.any(|evidence| evidence.missed_cause.is_some());
         Self {
             period: (w.period)(&at(&figures.from), &at(&figures.to)),
             availability: figure::availability(figures.availability, t),

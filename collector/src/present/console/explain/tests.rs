@@ -120,11 +120,23 @@ fn the_page_reads_in_both_languages_and_escapes() {
     for (lang, words) in [
         (
             Language::English,
-            [EN.explain.missed_named, EN.explain.adds_up, "1\u{202f}200 records are gone", "completeness 90.0 %", "[40.0 %, 60.0 %]"],
+            [
+                EN.explain.missed_named,
+                EN.explain.adds_up,
+                "1\u{202f}200 records are gone",
+                "completeness 90.0 %",
+                "[40.0 %, 60.0 %]",
+            ],
         ),
         (
             Language::French,
-            [FR.explain.missed_named, FR.explain.adds_up, "1\u{202f}200 enregistrements ont disparu", "complétude 90,0 %", "[40,0 % ; 60,0 %]"],
+            [
+                FR.explain.missed_named,
+                FR.explain.adds_up,
+                "1\u{202f}200 enregistrements ont disparu",
+                "complétude 90,0 %",
+                "[40,0 % ; 60,0 %]",
+            ],
         ),
     ] {
         let page = page(&view(3, 59.7), lang);
