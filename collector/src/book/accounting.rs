@@ -103,7 +103,7 @@ impl Book {
     }
 
     /// Of how much of a period (see [`Self::period`]) figures of a check speak: beside whatever else than the SLA is told of it.
-    pub fn known(&self, check: CheckNo, filter: &Filter, period: Span) -> Known {
+    pub fn completeness(&self, check: CheckNo, filter: &Filter, period: Span) -> Known {
         self.account(check, filter, period).map_or_else(Known::default, |account| Known {
             completeness: account.completeness(),
             unknown: account.unknown_shares(),

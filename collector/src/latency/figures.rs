@@ -294,9 +294,9 @@ impl Figures {
     pub(crate) fn judge(&mut self, book: &Book) {
         let Some(check) = book.check_by_id(&self.check) else { return };
         let period = book.period(check, Some(self.covered.from), Some(self.covered.to), self.covered.to);
-        self.known = book.known(check.number, &self.whose, period);
+        self.known = book.completeness(check.number, &self.whose, period);
         for group in &mut self.groups {
-            group.known = book.known(check.number, &group.whose, period);
+            group.known = book.completeness(check.number, &group.whose, period);
         }
     }
 }

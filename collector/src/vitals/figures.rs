@@ -308,7 +308,7 @@ impl Figures {
         let span = self.span;
         let known = |whose: &Filter, within: Span| {
             let period = book.period(check, Some(within.from), Some(within.to), now);
-            book.known(check.number, whose, period)
+            book.completeness(check.number, whose, period)
         };
         self.known = known(&self.whose, span);
         for group in &mut self.groups {
