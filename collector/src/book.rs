@@ -36,7 +36,7 @@ use crate::secret::Vault;
 use crate::store::rows::Arrival;
 use crate::vitals::{ScreenshotKey, put_report};
 
-pub use accounting::{AgentNow, ExplainedInterval, Filter, PERIOD_DEFAULT_US, VerdictNow, period_asked};
+pub use accounting::{AgentNow, ExplainedInterval, Filter, Known, PERIOD_DEFAULT_US, VerdictNow, period_asked};
 pub use agent::{Agent, Presence, PresenceCell, is_heartbeat};
 pub use amended::Amended;
 pub(crate) use amended::{Stretch, Verdicts};

@@ -28,7 +28,7 @@ use crate::app::{AppError, CredentialHash, Held};
 use crate::book::Book;
 use crate::heartbeat::door::PingDoor;
 use crate::heartbeat::observe::Heartbeats;
-use crate::ingest::{Mark, MarkKey, SourceCache};
+use crate::ingest::{Marks, SourceCache, SpoolKey};
 use crate::insight::shelf::Shelf;
 use crate::jobs;
 use crate::outbox::figures::Deliveries;
@@ -42,7 +42,7 @@ use crate::secret::{self, Vault};
 use crate::store::mend::{self, Damage};
 use crate::store::rows::Arrival;
 use crate::store::series::month_span;
-use crate::store::{Store, StoreError, StoreOpenError, amendments, rows};
+use crate::store::{Store, StoreError, StoreOpenError, amendments, marks, rows};
 
 /// A file of at most so many bytes is looked through before it is used.
 const CHECKED_AT_START_BYTES_MAX: u64 = 32 << 20;
@@ -236,7 +236,7 @@ pub struct Engine {
     pub(crate) store: Store,
     pub(crate) shared: Arc<Shared>,
     pub(crate) authority: Arc<CertificateAuthority>,
-    pub(crate) marks: HashMap<MarkKey, Mark>,
+    pub(crate) marks: HashMap<SpoolKey, Marks>,
     pub(crate) sources: SourceCache,
     /// The newest number of arrival given out.
     pub(crate) arrival: Arrival,
@@ -412,7 +412,7 @@ impl Engine {
         let quarantined_rows = rows::quarantined(tables)?;
         book.count_quarantined(quarantined_rows);
         let arrival = rows::newest_arrival(tables)?;
-        let marks = rows::marks(tables)?.into_iter().collect();
+        let marks = marks::all(tables)?.into_iter().collect();
         let sources = SourceCache::after(rows::newest_source(tables)?);
         let credentials = rows::credentials(tables)?.into_iter().filter(|(_, credential, _)| now < credential.expires);
         let credentials = credentials.map(|(hash, credential, used)| (hash, Held::new(credential, used))).collect();
@@ -538,6 +538,6 @@ impl Engine {
 
     /// How many records of an agent are known to be on their way still: gaps in the sequence numbers seen.
     pub fn awaited(&self, agent: AgentNo) -> u64 {
-        self.marks.iter().filter(|(key, _)| key.agent == agent).map(|(_, mark)| mark.missing()).sum()
+        self.marks.iter().filter(|(key, _)| key.agent == agent).map(|(_, marks)| marks.missing()).sum()
     }
 }

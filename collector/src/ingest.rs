@@ -28,7 +28,7 @@ use crate::store::rows::{Appender, Arrival, Quarantine, RecordKey, Source};
 use crate::store::{self, StoreError, Tables, rows};
 use crate::vitals::{Documents, Row, ScreenshotKey, profile_of, put_report};
 
-pub use mark::{Inserted, Mark, MarkKey};
+pub use mark::{Inserted, Mark, Marks, SpoolKey};
 pub use validate::SetAside;
 use validate::Sound;
 
@@ -71,8 +71,7 @@ pub struct IngestOutcome {
 /// What a transaction will change in memory once it is committed.
 #[derive(Default)]
 struct Pending {
-    marks: Vec<(MarkKey, Mark)>,
-    mark_at: HashMap<MarkKey, usize>,
+    marks: Vec<(SpoolKey, Marks)>,
     sources: Vec<(u32, Source)>,
     screenshots: Vec<(CheckNo, ScreenshotKey)>,
     quarantined: u64,
@@ -81,10 +80,11 @@ struct Pending {
 }
 
 impl Pending {
-    /// Position of the mark in `marks`, copied from the committed ones at its first use.
-    fn mark(&mut self, known: &Known<'_>, key: MarkKey) -> usize {
-        *self.mark_at.entry(key).or_insert_with(|| {
-            self.marks.push((key, known.marks.get(&key).cloned().unwrap_or_default()));
+    /// Position of a spool's marks in `marks`, copied from the committed ones at their first use. `home`: the agent's bucket.
+    fn marks(&mut self, known: &Known<'_>, key: SpoolKey, home: Bucket) -> usize {
+        // A transaction brings batches of a few spools.
+        self.marks.iter().position(|(pended, _)| *pended == key).unwrap_or_else(|| {
+            self.marks.push((key, known.marks.get(&key).cloned().unwrap_or_else(|| Marks::new(home))));
             self.marks.len() - 1
         })
     }
@@ -152,7 +152,7 @@ impl Judged {
 /// What is committed.
 struct Known<'a> {
     quarantined: u64,
-    marks: &'a HashMap<MarkKey, Mark>,
+    marks: &'a HashMap<SpoolKey, Marks>,
     sources: &'a SourceCache,
 }
 
@@ -190,7 +190,7 @@ impl Engine {
                 known.take_in(tables, origin, job, judged, &mut appender, &mut pending, outcome, fresh)?;
             }
             let arrival = appender.finish()?;
-            rows::set_marks(tables, &pending.marks)?;
+            store::marks::set(tables, &pending.marks)?;
             let late = {
                 let book = self.shared.book();
                 self.amend.sort(&pending.old, |check, revision| book.holds(check, revision))
@@ -257,7 +257,8 @@ impl Known<'_> {
         let agent_no = job.agent;
         let incarnation = job.batch.incarnation;
         let mut sources: Vec<Option<u32>> = vec![None; job.batch.provenances.len()];
-        let mut bucket_now = None;
+        let home = judged.bucket.unwrap_or(Bucket(0));
+        let mut spool = None;
         let mut first_set_aside = None;
 
         for index in by_bucket(&job.batch.entries) {
@@ -265,15 +266,9 @@ impl Known<'_> {
             let mut verdict = judged.verdicts[index];
             // A number that is no bucket, or beyond every counter, has no mark to be noted in.
             if entry.bucket.0 < BUCKETS && entry.seq.0 <= SEQ_MAX {
-                let at = match bucket_now {
-                    Some((bucket, at)) if bucket == entry.bucket => at,
-                    Some(_) | None => {
-                        let at = pending.mark(self, MarkKey { bucket: entry.bucket, agent: agent_no, incarnation });
-                        bucket_now = Some((entry.bucket, at));
-                        at
-                    }
-                };
-                let mark = &mut pending.marks[at].1;
+                let at =
+                    *spool.get_or_insert_with(|| pending.marks(self, SpoolKey { agent: agent_no, incarnation }, home));
+                let mark = pending.marks[at].1.of_mut(entry.bucket);
                 let inserted = match origin {
                     Origin::Agent => mark.insert(entry.seq),
                     // The agent may live and need what is left.

@@ -191,9 +191,13 @@ async fn serve(app: App, accepted: Accepted, tasks: TaskSet, seats: Seats, mut s
                 Err(StreamError::Frame(error)) => shell.session.handle_bad_frame(&error.to_string()),
                 Err(error) => break error.to_string(),
             },
-            Some(Ingested { stream, number, durable }) = outcomes.recv() => {
-                shell.credits.add_permits(1);
-                shell.session.handle_ingested(stream, number, durable, &shell.app.book());
+            Some(first) = outcomes.recv() => {
+                // What was committed together is acknowledged together: in one datagram, mostly.
+                let others = std::iter::from_fn(|| outcomes.try_recv().ok());
+                for Ingested { stream, number, durable } in std::iter::once(first).chain(others) {
+                    shell.credits.add_permits(1);
+                    shell.session.handle_ingested(stream, number, durable, &shell.app.book());
+                }
             }
             Ok(()) = versions.changed() => shell.session.handle_book(&shell.app.book()),
             () = sleep_until(deadline), if deadline.is_some() => shell.session.handle_timeout(clock::now()),

@@ -21,7 +21,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sitepulse_daemon::clock;
-use sitepulse_model::id::{BUCKETS, CheckNo, Revision};
+use sitepulse_model::id::{AgentNo, BUCKETS, CheckNo, Revision};
 use sitepulse_model::record::Record;
 use sitepulse_model::time::{Span, UtcMicros};
 
@@ -32,7 +32,7 @@ use crate::latency::Sample;
 use crate::store::chunk::{self, Stored};
 use crate::store::records::{self, Kept};
 use crate::store::rows::Arrival;
-use crate::store::seal::{self, ChunkBody, PairKey, Portion, Prepared, PreparedPair, RawRows};
+use crate::store::seal::{self, ChunkBody, PairKey, Portion, Prepared, PreparedPair, RawRow, RawRows};
 use crate::store::series::{self, Sealed};
 use crate::store::{StoreError, Tables, mend, rollup};
 
@@ -148,7 +148,8 @@ pub(crate) fn last_slot(record: &Record) -> UtcMicros {
     }
 }
 
-/// What is sealed of one pair: its records in order of arrival, and when each arrived.
+/// What is sealed of one pair: its records in order of arrival, and when each arrived. Used for one pair after the other: a record is large, and one
+/// pair's fit into the processor's caches.
 #[derive(Debug, Default)]
 struct Arrived {
     arrivals: Vec<Arrival>,
@@ -156,13 +157,13 @@ struct Arrived {
 }
 
 /// To bodies of about [`CHUNK_RECORDS`], by their slots.
-fn chunks(arrived: Arrived) -> Vec<ChunkBody> {
-    let Arrived { mut arrivals, mut records } = arrived;
+fn chunks(arrived: &mut Arrived) -> Vec<ChunkBody> {
+    let Arrived { arrivals, records } = arrived;
     // A record is large to move about, and mostly they lie in order.
     if !records.is_sorted_by_key(|stored| stored.record.scheduled()) {
-        let mut both: Vec<(Arrival, Stored)> = arrivals.into_iter().zip(records).collect();
+        let mut both: Vec<(Arrival, Stored)> = arrivals.drain(..).zip(records.drain(..)).collect();
         both.sort_by_key(|(arrival, stored)| (stored.record.scheduled(), *arrival));
-        (arrivals, records) = both.into_iter().unzip();
+        (*arrivals, *records) = both.into_iter().unzip();
     }
     let parts = records.len().div_ceil(CHUNK_RECORDS).max(1);
     let each = records.len().div_ceil(parts).max(1);
@@ -178,14 +179,23 @@ pub(crate) fn chunk_of(records: &[Stored], number: Arrival) -> ChunkBody {
     ChunkBody { first, last, number, records: records.len() as u64, body: chunk::encode(records) }
 }
 
-/// The months whose slots a record adds to.
-fn months(record: &Record) -> std::ops::RangeInclusive<i64> {
-    match record {
-        Record::Result(_) | Record::Missed(_) => {
-            series::month_of(record.scheduled())..=series::month_of(last_slot(record))
+/// The months whose slots records add to.
+fn months<'r>(records: impl Iterator<Item = &'r Record>) -> BTreeSet<i64> {
+    let mut months = BTreeSet::new();
+    // Of the month that came last: mostly the next record's too, and a date costs some divisions.
+    let mut known = Span::new(UtcMicros::MAX, UtcMicros::MAX);
+    for record in records {
+        let (first, last) = match record {
+            Record::Result(_) | Record::Missed(_) => (record.scheduled(), last_slot(record)),
+            Record::Dropped(_) => continue,
+        };
+        if !known.contains(first) || !known.contains(last) {
+            let month = series::month_of(last);
+            months.extend(series::month_of(first)..=month);
+            known = series::month_span(month);
         }
-        Record::Dropped(_) => std::ops::RangeInclusive::new(1, 0),
     }
+    months
 }
 
 /// What a portion's transaction writes: from what is sealed before and the portion's records, in order of arrival.
@@ -195,30 +205,39 @@ pub(crate) fn prepare(
     rows: &RawRows,
     intervals: &Intervals,
 ) -> Result<Prepared, StoreError> {
-    let mut pairs: BTreeMap<PairKey, Arrived> = BTreeMap::new();
-    let mut damaged = Vec::new();
-    for (row, bytes) in rows.iter() {
-        let stored = match row.decode(bytes) {
-            Ok(stored) => stored,
-            Err(error) => {
-                tracing::error!(
-                    "{error}: the record with arrival {} is set aside in the table quarantine",
-                    row.arrival.0
-                );
-                damaged.push(row.set_aside(bytes, portion.bucket));
-                continue;
-            }
-        };
-        let key = PairKey { bucket: portion.bucket, check: stored.record.check(), agent: row.agent };
-        let arrived = pairs.entry(key).or_default();
-        arrived.arrivals.push(row.arrival);
-        arrived.records.push(stored);
+    let mut prepared = Prepared { portion, pairs: Vec::new(), damaged: Vec::new(), asides: Vec::new() };
+    let set_aside = |row: &RawRow, bytes: &[u8], error: StoreError| {
+        tracing::error!("{error}: the record with arrival {} is set aside in the table quarantine", row.arrival.0);
+        row.set_aside(bytes, portion.bucket)
+    };
+    // Which pair each is of is told before they are read, so that they are read pair by pair.
+    let mut order: Vec<(CheckNo, AgentNo, usize)> = Vec::with_capacity(rows.iter().len());
+    for (at, (row, bytes)) in rows.iter().enumerate() {
+        match row.check(bytes) {
+            Ok(check) => order.push((check, row.agent, at)),
+            Err(error) => prepared.damaged.push(set_aside(row, bytes, error)),
+        }
     }
-    let mut prepared = Prepared { portion, pairs: Vec::with_capacity(pairs.len()), damaged, asides: Vec::new() };
-    for (key, arrived) in pairs {
+    order.sort_unstable();
+    let mut arrived = Arrived::default();
+    for pair in order.chunk_by(|one, next| (one.0, one.1) == (next.0, next.1)) {
+        arrived.arrivals.clear();
+        arrived.records.clear();
+        for (_, _, at) in pair {
+            let (row, bytes) = rows.at(*at);
+            match row.decode(bytes) {
+                Ok(stored) => {
+                    arrived.arrivals.push(row.arrival);
+                    arrived.records.push(stored);
+                }
+                Err(error) => prepared.damaged.push(set_aside(row, bytes, error)),
+            }
+        }
+        let Some((check, agent, _)) = pair.first().filter(|_| !arrived.records.is_empty()) else { continue };
+        let key = PairKey { bucket: portion.bucket, check: *check, agent: *agent };
         let records = arrived.records.iter().map(|stored| &stored.record);
         let mut sealed: Sealed = mend::pair_or_anew(tables, key, intervals, &mut prepared.asides)?.unwrap_or_default();
-        let touched: BTreeSet<i64> = records.clone().flat_map(months).collect();
+        let touched = months(records.clone());
         for month in &touched {
             mend::load_or_anew(tables, (key, *month), intervals, &mut sealed, &mut prepared.asides)?;
         }
@@ -227,7 +246,7 @@ pub(crate) fn prepare(
         prepared.pairs.push(PreparedPair {
             key,
             rollups,
-            chunks: chunks(arrived),
+            chunks: chunks(&mut arrived),
             segments: segments(&sealed.pair.series),
             pair: series::encode_pair(&sealed),
         });
@@ -432,6 +451,31 @@ mod tests {
         arrivals.note(at(500), Arrival(6), Arrival(5), SEALING);
         assert_eq!(arrivals.cut(at(0), Arrival(6), Arrival(5), SEALING), None);
         assert_eq!(arrivals.cut(at(506), Arrival(6), Arrival(5), SEALING), Some(Arrival(6)));
+    }
+
+    #[test]
+    fn every_month_that_records_add_to_is_told() {
+        use sitepulse_model::record::{DropReason, Dropped, Missed, MissedCause};
+        let (check, revision, cause) = (CheckNo(1), Revision(1), MissedCause::Suspended);
+        // 2026-11-01T00:00:00Z, the first of month 682.
+        let november = series::month_span(682).from;
+        let slot = |days: i64| november.plus_us(days * 24 * HOUR);
+        let missed = |first: i64, last: i64| {
+            let (first, last) = (slot(first), slot(last));
+            Record::Missed(Missed { check, revision, first, last, count: 1, cause })
+        };
+        let (first, last, reason, seqs) = (slot(-400), slot(400), DropReason::SpoolFull, Vec::new());
+        let dropped = Record::Dropped(Dropped { check, revision, first, last, count: 1, reason, seqs });
+        let told = |records: &[Record]| months(records.iter()).into_iter().collect::<Vec<_>>();
+        assert_eq!(told(&[missed(0, 0), missed(29, 29), dropped]), [682]);
+        assert_eq!(told(&[missed(5, 5), missed(30, 30), missed(6, 6), missed(-1, -1)]), [681, 682, 683]);
+        assert_eq!(
+            told(&[missed(5, 5), missed(6, 70)]),
+            [682, 683, 684],
+            "a range that begins in a month that is known"
+        );
+        assert_eq!(told(&[missed(70, 70), missed(-1, 69)]), [681, 682, 683, 684]);
+        assert_eq!(told(&[]), [0_i64; 0]);
     }
 
     #[test]

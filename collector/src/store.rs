@@ -23,6 +23,7 @@ pub(crate) mod indicators;
 pub mod jobs;
 pub mod join_tokens;
 pub(crate) mod kpi;
+pub(crate) mod marks;
 pub(crate) mod mend;
 pub mod objects;
 pub mod oncall;

@@ -55,29 +55,68 @@ fn crates_depend_only_along_the_edges() {
     assert!(model.contains("#![no_std]"), "the model is pure: no_std");
 }
 
-/// Another database can stand where SQLite stands: the collector speaks of it in `store` alone.
-#[test]
-fn the_collector_names_its_database_in_one_place() {
+/// Every file of the collector's source: its place, and its text.
+fn collector_source() -> Vec<(String, String)> {
     let source = root().join("collector/src");
     let mut folders = vec![source.clone()];
-    let mut files = 0;
+    let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).expect("a folder") {
             let path = entry.expect("an entry").path();
-            let place = path.strip_prefix(&source).expect("within").to_string_lossy().into_owned();
-            if place == "store" || place == "store.rs" {
-                continue;
-            }
             if path.is_dir() {
                 folders.push(path);
                 continue;
             }
-            files += 1;
-            let text = std::fs::read_to_string(&path).expect("readable");
-            assert!(!text.contains("rusqlite"), "{place} names rusqlite: give the store a verb for what it needs");
+            let place = path.strip_prefix(&source).expect("within").to_string_lossy().into_owned();
+            files.push((place, std::fs::read_to_string(&path).expect("readable")));
+        }
+    }
+    files
+}
+
+fn is_store(place: &str) -> bool {
+    place == "store.rs" || place.starts_with("store/")
+}
+
+/// What is compiled into the program, without a file's unit tests, which stand last.
+fn without_tests(text: &str) -> &str {
+    text.split_once("#[cfg(test)]\nmod tests {").map_or(text, |(program, _)| program)
+}
+
+/// Another database can stand where SQLite stands: the collector speaks of it, and in its language, in `store` alone.
+#[test]
+fn the_collector_names_its_database_in_one_place() {
+    let mut files = 0;
+    for (place, text) in collector_source().iter().filter(|(place, _)| !is_store(place)) {
+        files += 1;
+        assert!(!text.contains("rusqlite"), "{place} names rusqlite: give the store a verb for what it needs");
+        for sql in ["SELECT ", "INSERT INTO ", "DELETE FROM ", "CREATE TABLE ", "PRAGMA ", ".connection()"] {
+            assert!(!without_tests(text).contains(sql), "{place} has `{sql}`: give the store a verb for what it needs");
         }
     }
     assert!(files > 50, "{files} files were looked at");
+}
+
+/// No type of the database stands in what the store offers to the rest: its verbs are in the domain's words.
+#[test]
+fn the_store_hands_out_nothing_of_its_database() {
+    let mut verbs = 0;
+    for (place, text) in collector_source().iter().filter(|(place, _)| is_store(place)) {
+        for begin in ["pub fn ", "pub(crate) fn "] {
+            for rest in without_tests(text).split(begin).skip(1) {
+                let verb = rest.split(['{', ';']).next().unwrap_or_default();
+                verbs += 1;
+                // Tests count rows by it, and damage them.
+                if verb.starts_with("connection(&self)") {
+                    continue;
+                }
+                for of_database in ["rusqlite", "Connection", "Transaction", "Statement", "Row<", "Params"] {
+                    assert!(!verb.contains(of_database), "store: {place}: {verb} hands out {of_database}");
+                }
+            }
+        }
+    }
+    assert!(verbs > 150, "{verbs} verbs were looked at");
 }
 
 /// Every commented-out setting of the sample configurations is a key the programs take.

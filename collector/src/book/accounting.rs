@@ -11,6 +11,7 @@ use sitepulse_model::series::Series;
 use sitepulse_model::sla::{Account, Conservation};
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_model::timeline::{self, Raw, UnknownCause};
+use sitepulse_model::unknown::UnknownShares;
 use sitepulse_model::vote::{self, CheckView, VerdictSpan, Voter};
 
 use super::pair::ConservationRow;
@@ -67,6 +68,15 @@ pub struct ExplainedInterval {
     pub testimonies: Vec<(AgentNo, explain::Testimony)>,
 }
 
+/// Of how much of a time there is evidence, as for the SLA.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Known {
+    /// The share of it, maintenance aside; `None` where nothing was to be measured.
+    pub completeness: Option<f64>,
+    /// What it leaves open, by cause.
+    pub unknown: Option<UnknownShares>,
+}
+
 /// The period of a question: the last 24 h where nothing is said, clipped to `now`.
 pub fn period_asked(from: Option<UtcMicros>, to: Option<UtcMicros>, now: UtcMicros) -> Span {
     let to = to.unwrap_or(now).min(now);
@@ -90,6 +100,14 @@ impl Book {
     /// `None` for an unknown check.
     pub fn account(&self, check: CheckNo, filter: &Filter, period: Span) -> Option<Account> {
         self.verdicts(check, filter, period).map(|spans| Account::of(&spans))
+    }
+
+    /// Of how much of a period (see [`Self::period`]) figures of a check speak: beside whatever else than the SLA is told of it.
+    pub fn completeness(&self, check: CheckNo, filter: &Filter, period: Span) -> Known {
+        self.account(check, filter, period).map_or_else(Known::default, |account| Known {
+            completeness: account.completeness(),
+            unknown: account.unknown_shares(),
+        })
     }
 
     /// The verdicts that an account is made of: contiguous within each life of the check.

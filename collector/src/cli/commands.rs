@@ -47,6 +47,7 @@ use crate::cli::{
     AgentsCommand, ApiTokenCreateArgs, ApplyArgs, AskedArgs, Cli, Command, Failure, Global, HeartbeatCommand,
     ScopeArgs, SlaArgs, SuspendArgs, TokenCommand, TokenCreateArgs, WeightArgs, watch,
 };
+use crate::present::dto::unknown::CausesView;
 use crate::present::dto::{
     AgentView, ApplyBody, CheckView, ControlBody, EventView, FileBody, JoinTokenBody, LinkView, PlanView, SlaView,
     SuspensionView, TokenView,
@@ -482,6 +483,14 @@ fn weighted(value: Option<f64>, lower: Option<f64>, upper: Option<f64>) -> Strin
 }
 
 /// A share of time that something is missing for: never shown as nothing.
+/// Of how much of the time the figures of a place speak; empty where nothing was to be measured.
+fn known(place: &str, completeness: Option<f64>, unknown: Option<CausesView>) -> String {
+    let Some(completeness) = completeness else { return String::new() };
+    let causes = unknown.map_or_else(String::new, |unknown| unknown.text(share));
+    let causes = if causes.is_empty() { String::new() } else { format!("; unknown: {causes}") };
+    format!("{place}completeness {}{causes}\n", figure::percent_down(completeness, 1))
+}
+
 fn share(share: f64) -> String {
     figure::percent_up(share, 1)
 }

@@ -25,7 +25,7 @@ use super::{BODY_BYTES_MAX, Memory, PINGS_KEPT, Ping, PingKind, StoredPing, door
 use crate::app::AppError;
 use crate::book::{Agent, Book, Check, CheckRevision, PresenceCell, is_heartbeat};
 use crate::engine::Engine;
-use crate::ingest::{IngestJob, MarkKey};
+use crate::ingest::{IngestJob, SpoolKey};
 use crate::store::{StoreError, rows};
 
 /// The observer's name and region: no agent may join under them.
@@ -329,11 +329,11 @@ impl Engine {
             let book = self.shared.book();
             let Some(agent) = book.observer().map(|observer| observer.number) else { return };
             let mut next: HashMap<Bucket, u64> = HashMap::new();
+            let marks = self.marks.get(&SpoolKey { agent, incarnation: INCARNATION });
             let mut entries = Vec::with_capacity(records.len());
             for record in records {
                 let Some(bucket) = book.check(record.check()).map(Check::bucket) else { continue };
-                let key = MarkKey { bucket, agent, incarnation: INCARNATION };
-                let seq = next.entry(bucket).or_insert_with(|| self.marks.get(&key).map_or(0, |mark| mark.next()));
+                let seq = next.entry(bucket).or_insert_with(|| marks.map_or(0, |marks| marks.of(bucket).next()));
                 entries.push(Entry { bucket, seq: Seq(*seq), provenance: 0, record });
                 *seq += 1;
             }

@@ -1,19 +1,58 @@
-//! Which sequence numbers of a stream were seen: a high-water mark plus its gaps.
+//! Which sequence numbers of a stream were seen: a high-water mark plus its gaps. A spool has a stream for each bucket.
 
-use sitepulse_model::id::{AgentNo, Bucket, Incarnation, Seq};
+use sitepulse_model::id::{AgentNo, BUCKETS, Bucket, Incarnation, Seq};
 
 /// Most gaps that a mark keeps. A number that would open one more is not taken: no gap is ever closed unseen.
 const GAPS_MAX: usize = 65_536;
 
-/// Which stream of sequence numbers.
+/// Which spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MarkKey {
-    /// The bucket.
-    pub bucket: Bucket,
+pub struct SpoolKey {
     /// The agent.
     pub agent: AgentNo,
     /// Its spool's incarnation.
     pub incarnation: Incarnation,
+}
+
+/// The marks of a spool, one of each bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marks {
+    /// The bucket of their row in the store: the agent's, when the row was made.
+    pub home: Bucket,
+    of: Box<[Mark; BUCKETS as usize]>,
+}
+
+impl Marks {
+    /// Nothing was seen.
+    pub fn new(home: Bucket) -> Self {
+        Self { home, of: Box::new(std::array::from_fn(|_| Mark::default())) }
+    }
+
+    /// The mark of a bucket.
+    ///
+    /// # Panics
+    /// Of a number that is no bucket.
+    pub fn of(&self, bucket: Bucket) -> &Mark {
+        &self.of[usize::from(bucket.0)]
+    }
+
+    /// The same, to change it.
+    ///
+    /// # Panics
+    /// Of a number that is no bucket.
+    pub fn of_mut(&mut self, bucket: Bucket) -> &mut Mark {
+        &mut self.of[usize::from(bucket.0)]
+    }
+
+    /// Those of buckets of which anything was seen, by bucket.
+    pub fn seen(&self) -> impl Iterator<Item = (Bucket, &Mark)> {
+        (0..).map(Bucket).zip(self.of.iter()).filter(|(_, mark)| mark.next > 0)
+    }
+
+    /// How many numbers are known to be on their way still.
+    pub fn missing(&self) -> u64 {
+        self.of.iter().map(Mark::missing).sum()
+    }
 }
 
 /// What a number is to a mark.
@@ -132,20 +171,16 @@ impl Mark {
         self.gaps.len() >= GAPS_MAX
     }
 
-    /// The gaps as stored: pairs of first and last, 8 bytes each, little endian.
-    pub fn gaps_to_bytes(&self) -> Vec<u8> {
-        self.gaps.iter().flat_map(|(first, last)| [first.to_le_bytes(), last.to_le_bytes()]).flatten().collect()
+    /// The gaps: first and last number of each, ascending.
+    pub fn gaps(&self) -> &[(u64, u64)] {
+        &self.gaps
     }
 
-    /// Reads what was stored; `None` for bytes that are no gaps below `next`.
-    pub fn from_parts(next: u64, gaps: &[u8]) -> Option<Self> {
-        let (numbers, rest) = gaps.as_chunks::<8>();
-        let numbers: Vec<u64> = numbers.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
-        let (pairs, odd) = numbers.as_chunks::<2>();
-        let gaps: Vec<(u64, u64)> = pairs.iter().map(|[first, last]| (*first, *last)).collect();
+    /// The mark with these gaps; `None` where they are no gaps below `next`.
+    pub fn from_parts(next: u64, gaps: Vec<(u64, u64)>) -> Option<Self> {
         let each = gaps.iter().all(|(first, last)| first <= last && *last < next);
-        let ascending = gaps.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0);
-        (rest.is_empty() && odd.is_empty() && each && ascending).then_some(Self { next, gaps })
+        let ascending = gaps.windows(2).all(|pair| pair[0].1 < pair[1].0 && pair[0].1 + 1 < pair[1].0);
+        (each && ascending).then_some(Self { next, gaps })
     }
 }
 
@@ -173,7 +208,7 @@ mod tests {
                 let next = seen.last().map_or(0, |last| last + 1);
                 prop_assert_eq!(mark.next(), next);
                 prop_assert_eq!(mark.missing(), next - seen.len() as u64);
-                let again = Mark::from_parts(mark.next(), &mark.gaps_to_bytes());
+                let again = Mark::from_parts(mark.next(), mark.gaps().to_vec());
                 prop_assert_eq!(again.as_ref(), Some(&mark));
             }
         }
@@ -181,9 +216,11 @@ mod tests {
 
     #[test]
     fn damaged_gaps_are_refused() {
-        assert!(Mark::from_parts(5, &[0; 15]).is_none());
-        assert!(Mark::from_parts(0, &[0; 16]).is_none());
-        assert!(Mark::from_parts(1, &[0; 16]).is_some());
+        assert!(Mark::from_parts(0, vec![(0, 0)]).is_none());
+        assert!(Mark::from_parts(9, vec![(2, 1)]).is_none());
+        assert!(Mark::from_parts(9, vec![(1, 2), (3, 3)]).is_none(), "they touch");
+        assert!(Mark::from_parts(9, vec![(4, 4), (1, 2)]).is_none());
+        assert!(Mark::from_parts(1, vec![(0, 0)]).is_some());
     }
 
     #[test]

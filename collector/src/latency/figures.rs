@@ -9,11 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sitepulse_model::id::{AgentName, AgentNo, Bucket, CheckId, CheckNo, Region};
 use sitepulse_model::time::{Span, UtcMicros};
-use sitepulse_model::unknown::UnknownShares;
 
 use super::open::OpenLatencies;
 use super::{Day, DayLatencies, Hour, Latencies};
-use crate::book::{Book, Check, Filter};
+use crate::book::{Book, Check, Filter, Known};
 use crate::engine::Engine;
 use crate::store::rollup::{self, Class, DamagedRow};
 use crate::store::seal::PairKey;
@@ -78,15 +77,6 @@ pub struct Group {
     /// Of how much of the time covered they speak.
     pub known: Known,
     whose: Filter,
-}
-
-/// Of how much of a time there is evidence, as for the SLA.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Known {
-    /// The share of it, maintenance aside; `None` where nothing was to be measured.
-    pub completeness: Option<f64>,
-    /// What it leaves open, by cause.
-    pub unknown: Option<UnknownShares>,
 }
 
 /// Whole hours that a span touches, from the first to before the last.
@@ -304,16 +294,9 @@ impl Figures {
     pub(crate) fn judge(&mut self, book: &Book) {
         let Some(check) = book.check_by_id(&self.check) else { return };
         let period = book.period(check, Some(self.covered.from), Some(self.covered.to), self.covered.to);
-        let known = |whose: &Filter| {
-            let account = book.account(check.number, whose, period);
-            account.map_or_else(Known::default, |account| Known {
-                completeness: account.completeness(),
-                unknown: account.unknown_shares(),
-            })
-        };
-        self.known = known(&self.whose);
+        self.known = book.completeness(check.number, &self.whose, period);
         for group in &mut self.groups {
-            group.known = known(&group.whose);
+            group.known = book.completeness(check.number, &group.whose, period);
         }
     }
 }

@@ -72,7 +72,12 @@ impl OpenLatencies {
     /// Lets go what is sealed: everything that arrived up to `upto`.
     pub(crate) fn drop_sealed(&mut self, upto: Arrival) {
         let mut kept = Self::default();
-        for (arrival, sample) in self.iter().filter(|(arrival, _)| *arrival > upto) {
+        // They lie in order of arrival: what comes before a mark that is sealed is not read.
+        let sealed = self.marks.partition_point(|mark| mark.last.arrival <= upto.0);
+        let begin = sealed.checked_sub(1).and_then(|newest| self.marks.get(newest));
+        let (at, last) = begin.map_or((0, Last::default()), |mark| (mark.at, mark.last));
+        let left = Iter { bytes: &self.bytes[at..], last };
+        for (arrival, sample) in left.filter(|(arrival, _)| *arrival > upto) {
             kept.push(arrival, &sample);
         }
         kept.bytes.shrink_to_fit();
@@ -204,6 +209,27 @@ mod tests {
         }
         // All but what a late one has in between is left out.
         assert!(open.recent(UtcMicros(4_900)).bytes.len() < open.bytes.len() / 5);
+    }
+
+    #[test]
+    fn many_are_let_go_up_to_any_arrival() {
+        let all: Vec<(Arrival, Sample)> = (0..1_000_i64)
+            .map(|nth| {
+                let phases = Phases { total: Some(nth.unsigned_abs()), ..Phases::default() };
+                (Arrival(3 * nth), Sample { scheduled: UtcMicros(5 * nth), reached: nth % 7 > 0, phases })
+            })
+            .collect();
+        for upto in [-1, 0, 3 * 127, 3 * 128 - 1, 3 * 128, 3 * 500 + 1, 3 * 999 - 1, 3 * 999, 5_000] {
+            let mut open = OpenLatencies::default();
+            all.iter().for_each(|(arrival, sample)| open.push(*arrival, sample));
+            open.drop_sealed(Arrival(upto));
+            let left: Vec<_> = all.iter().filter(|(arrival, _)| arrival.0 > upto).copied().collect();
+            assert_eq!(open.iter().collect::<Vec<_>>(), left, "{upto}");
+            // What is left is read by its marks as well.
+            let newest = open.recent(UtcMicros(5 * 990)).totals();
+            assert_eq!(newest.count(), left.iter().filter(|(_, one)| one.scheduled.0 >= 5 * 990).count() as u128);
+            assert_eq!(open.is_empty(), left.is_empty());
+        }
     }
 
     proptest! {

@@ -90,7 +90,7 @@ pub struct VoteView {
 }
 
 /// Records that say the same at equal distances, one after the other. Results are named by their ids, as `/api/v1/results` has them: `agent@slot`, from the first
-/// to the last, `step_us` apart. A record of missed runs may tell of many and begin before the interval: `results` lists those that reach into it.
+/// to the last, `step_us` apart. Missed runs never ran, so they have no id: the slots of the first and the last, `step_us` and `count` name each of them. A record of them may tell of many and begin before the interval: `results` lists those that reach into it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EvidenceView {
     /// A result's state, or `missed`.
@@ -103,10 +103,10 @@ pub struct EvidenceView {
     pub first: String,
     /// The last one's slot.
     pub last: String,
-    /// The id of the first result; `null` of missed runs.
+    /// The id of the first result; `null` of missed runs, which have none: `first` names it.
     #[serde(default)]
     pub first_id: Option<String>,
-    /// The id of the last result; `null` of missed runs.
+    /// The id of the last result; `null` of missed runs, which have none: `last` names it.
     #[serde(default)]
     pub last_id: Option<String>,
     /// How far two of them are apart; `null` of one.

@@ -2,6 +2,7 @@
 
 use sitepulse_model::vitals::Vital;
 
+use crate::book::Known;
 use crate::present::dto::unknown::CausesView;
 use crate::present::text::Texts;
 
@@ -40,6 +41,13 @@ pub fn unknown(causes: Option<&CausesView>, texts: &Texts) -> String {
     let told = |(name, share)| format!("{} {}", (texts.number)(percent_up(share, 1)), cause(name));
     let told: Vec<String> = causes.into_iter().flat_map(CausesView::named).map(told).collect();
     if told.is_empty() { String::new() } else { format!("{}{}{}", texts.unknown, texts.colon, told.join(", ")) }
+}
+
+/// [`completeness`] and [`unknown`] beside figures of something else than the SLA; empty where nothing was to be measured.
+pub fn known(known: &Known, texts: &Texts) -> String {
+    let causes = known.unknown.as_ref().map(CausesView::shares);
+    let told = [completeness(known.completeness, texts), unknown(causes.as_ref(), texts)];
+    told.into_iter().filter(|told| !told.is_empty()).collect::<Vec<_>>().join(" · ")
 }
 
 /// `[98.1 %, 99.9 %]`: the lower bound cut, the upper one rounded up.

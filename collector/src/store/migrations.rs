@@ -2,12 +2,16 @@
 //!
 //! Unsigned 64-bit numbers (incarnations) are stored as the signed number of the same bits. Instants are microseconds of UTC.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
-use sitepulse_model::id::{Bucket, Seq};
+use sitepulse_model::id::{BUCKETS, Bucket, Seq};
 use sitepulse_model::time::UtcMicros;
 
 use super::block::{self, Place};
+use super::marks;
 use crate::failpoint;
+use crate::ingest::{Mark, Marks};
 
 /// Schema 1.
 const V1: &str = "
@@ -487,13 +491,30 @@ CREATE TABLE identity(
 ) STRICT, WITHOUT ROWID;
 ";
 
-const MIGRATIONS: [&str; 7] = [V1, V2, V3, V4, V5, V6, V7];
+/// Schema 8: the marks of a spool in one row, see store/marks.rs. Between this and what comes after it they are moved.
+const V8: &str = "
+ALTER TABLE mark RENAME TO mark_7;
+
+-- In the bucket of the agent's name.
+CREATE TABLE mark(
+    bucket INTEGER NOT NULL, agent_no INTEGER NOT NULL, incarnation INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (bucket, agent_no, incarnation)
+) STRICT, WITHOUT ROWID;
+";
+
+/// What is left to do once the marks are moved.
+const V8_END: &str = "DROP TABLE mark_7;";
+
+const MIGRATIONS: [&str; 8] = [V1, V2, V3, V4, V5, V6, V7, V8];
 
 /// The newest schema of this build.
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;
 
 /// The first schema whose results may stand in chunks.
 const SEALED_FROM: i64 = 4;
+
+/// The first schema that has the marks of a spool in one row.
+const MARKS_TOGETHER_FROM: i64 = 8;
 
 /// The first schema whose unsealed results stand in blocks.
 pub(super) const BLOCKS_FROM: i64 = 5;
@@ -524,6 +545,10 @@ pub(super) fn migrate(connection: &Connection, application_id: i32, now: UtcMicr
             connection.execute_batch(V5_RESULTS)?;
             rows_to_blocks(connection, now)?;
             connection.execute_batch(V5_RESULTS_END)?;
+        }
+        if number == MARKS_TOGETHER_FROM {
+            marks_together(connection)?;
+            connection.execute_batch(V8_END)?;
         }
         connection.pragma_update(None, "application_id", application_id)?;
         connection.pragma_update(None, "user_version", number)?;
@@ -579,11 +604,43 @@ fn rows_to_blocks(connection: &Connection, now: UtcMicros) -> Result<(), rusqlit
     write(&mut block, next)
 }
 
+/// Up to schema 7 each bucket's mark had a row: the next number, and the gaps as pairs of first and last, 8 bytes each, little endian.
+fn marks_together(connection: &Connection) -> Result<(), rusqlite::Error> {
+    let mut rows = connection.prepare(
+        "SELECT m.bucket, m.agent_no, m.incarnation, m.next_seq, m.gaps, coalesce(a.bucket, 0) \
+         FROM mark_7 m LEFT JOIN agent a USING (agent_no)",
+    )?;
+    let mut spools: BTreeMap<(u32, i64), Marks> = BTreeMap::new();
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let (bucket, agent, incarnation): (u8, u32, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let next = row.get::<_, i64>(3)?.cast_unsigned();
+        let (numbers, rest) = row.get_ref(4)?.as_bytes()?.as_chunks::<8>();
+        let numbers: Vec<u64> = numbers.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
+        let (pairs, odd) = numbers.as_chunks::<2>();
+        let gaps = pairs.iter().map(|[first, last]| (*first, *last)).collect();
+        let mark = Mark::from_parts(next, gaps).filter(|_| rest.is_empty() && odd.is_empty() && bucket < BUCKETS);
+        let mark = mark.ok_or_else(|| {
+            let what = format!("the mark of agent {agent} in bucket {bucket} makes no sense");
+            rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Blob, what.into())
+        })?;
+        let home = Bucket(row.get(5)?);
+        *spools.entry((agent, incarnation)).or_insert_with(|| Marks::new(home)).of_mut(Bucket(bucket)) = mark;
+    }
+    let mut insert =
+        connection.prepare("INSERT INTO mark(bucket, agent_no, incarnation, body) VALUES (?1, ?2, ?3, ?4)")?;
+    for ((agent, incarnation), marks) in spools {
+        insert.execute(params![marks.home.0, agent, incarnation, marks::encode(&marks)])?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use sitepulse_model::id::{CheckNo, Revision};
     use sitepulse_model::record::{Missed, MissedCause, Record};
 
+    use super::super::Tables;
     use super::*;
 
     #[test]
@@ -601,8 +658,11 @@ mod tests {
         let insert = "INSERT INTO result VALUES (7, 1, 2, 3, 4, 5, 6, ?1)";
         connection.execute(insert, [&body]).unwrap();
         connection.execute(insert, [[1, 2]]).unwrap();
+        // Seen of bucket 7 were 0, 1, 4 and 5; of an agent that is there and of one that is not.
         let rows = "
-                    INSERT INTO ping VALUES (7, 1, 1, 5, 2, NULL, x'');";
+                    INSERT INTO ping VALUES (7, 1, 1, 5, 2, NULL, x'');
+                    INSERT INTO agent VALUES (9, 1, 'eu-1', 'eu', x'', 0, NULL, '', NULL, 0);
+                    INSERT INTO mark VALUES (7, 1, 2, 6, x'02000000000000000300000000000000'), (8, 1, 2, 3, x''), (8, 4, 2, 1, x'');";
         connection.execute_batch(rows).unwrap();
         migrate(&connection, 1, UtcMicros(0)).unwrap();
         assert_eq!(schema(&connection).unwrap(), NEWEST);
@@ -611,6 +671,12 @@ mod tests {
         };
         assert_eq!([count("result"), count("ping"), count("vitals"), count("report")], [1, 1, 0, 0]);
         assert_eq!(count("quarantine WHERE reason = 'damaged' AND body = x'0102' AND agent_no = 1 AND seq = 3"), 1);
+        let marks = marks::all(Tables::of(&connection)).unwrap();
+        let told: Vec<_> = marks.iter().map(|(key, marks)| (key.agent.0, key.incarnation.0, marks.home.0)).collect();
+        assert_eq!(told, [(4, 2, 0), (1, 2, 9)]);
+        let (_, marks) = &marks[1];
+        assert_eq!((marks.of(Bucket(7)).next(), marks.of(Bucket(7)).gaps()), (6, &[(2, 3)][..]));
+        assert_eq!((marks.of(Bucket(8)).next(), marks.seen().count(), marks.missing()), (3, 2, 2));
         // Once more changes nothing.
         migrate(&connection, 1, UtcMicros(0)).unwrap();
         assert_eq!((schema(&connection).unwrap(), count("result")), (NEWEST, 1));

@@ -13,11 +13,11 @@ const LEARNT_BITS: u32 = 4;
 /// After so many bits a chance is as slow to change as it gets: it follows what changes over hours.
 const MEMORY: u8 = 100;
 
-/// What the next bit counts for after so many, of 65,536: 1/2, 1/3, 1/4, ...
-const SHARES: [u32; MEMORY as usize + 1] = {
-    let mut shares = [0; MEMORY as usize + 1];
+/// What the next bit counts for after so many, of 65,536: 1/2, 1/3, 1/4, ... As long as a count can say, so that none is out of it.
+const SHARES: [u32; 1 << u8::BITS] = {
+    let mut shares = [0; 1 << u8::BITS];
     let mut seen = 0;
-    while seen < shares.len() {
+    while seen <= MEMORY as usize {
         shares[seen] = (1 << 16) / (seen as u32 + 2);
         seen += 1;
     }
@@ -60,6 +60,14 @@ pub(super) trait Coder {
     fn bit(&mut self, chance: &mut Chance, bit: bool) -> Result<bool, Self::Error>;
     /// Codes the `bits` low bits of a value, at most 64 and no higher one set, as they are.
     fn raw(&mut self, value: u64, bits: u32) -> Result<u64, Self::Error>;
+    /// Codes a value of so many bits, the highest first, each with a chance that depends on those before: as [`Self::bit`] would each, in less time. `CHANCES` is a power
+    /// of two, two to the power of `bits` at least.
+    fn tree<const CHANCES: usize>(
+        &mut self,
+        chances: &mut [Chance; CHANCES],
+        bits: u32,
+        value: u64,
+    ) -> Result<u64, Self::Error>;
 }
 
 /// Writes.
@@ -81,25 +89,41 @@ impl Encoder {
         Self { low: 0, range: u32::MAX, held: 0, waiting: 1, coded: Vec::new(), raw: Vec::new(), rest: 0, rest_bits: 0 }
     }
 
-    fn shift(&mut self) {
-        let carry = (self.low >> 32) as u8;
-        if carry != 0 || self.low < 0xff00_0000 {
+    /// Lets the highest byte of `low` go out; what is left of it.
+    fn shift(&mut self, low: u64) -> u64 {
+        let carry = (low >> 32) as u8;
+        if carry != 0 || low < 0xff00_0000 {
             let mut byte = self.held;
             while self.waiting > 0 {
                 self.coded.push(byte.wrapping_add(carry));
                 byte = 0xff;
                 self.waiting -= 1;
             }
-            self.held = (self.low >> 24) as u8;
+            self.held = (low >> 24) as u8;
         }
         self.waiting += 1;
-        self.low = (self.low & 0x00ff_ffff) << 8;
+        (low & 0x00ff_ffff) << 8
+    }
+
+    /// Codes a bit, with `low` and `range` at hand.
+    #[inline(always)]
+    fn code_bit(&mut self, (low, range): (&mut u64, &mut u32), chance: &mut Chance, bit: bool) {
+        let bound = (*range >> 12) * chance.zero_of_4096();
+        // Without a branch: about half of the bits are as good as random, and a processor that guesses wrong loses more than this costs.
+        let if_one = u32::from(bit).wrapping_neg();
+        *low += u64::from(bound & if_one);
+        *range = bound ^ ((bound ^ (*range - bound)) & if_one);
+        chance.learn(bit);
+        while *range < 1 << 24 {
+            *range <<= 8;
+            *low = self.shift(*low);
+        }
     }
 
     /// The raw and the coded bytes.
     pub(super) fn finish(mut self) -> (Vec<u8>, Vec<u8>) {
         for _ in 0..5 {
-            self.shift();
+            self.low = self.shift(self.low);
         }
         if self.rest_bits > 0 {
             self.raw.push(self.rest as u8);
@@ -113,17 +137,29 @@ impl Coder for Encoder {
 
     #[inline]
     fn bit(&mut self, chance: &mut Chance, bit: bool) -> Result<bool, Infallible> {
-        let bound = (self.range >> 12) * chance.zero_of_4096();
-        // Without a branch: about half of the bits are as good as random, and a processor that guesses wrong loses more than this costs.
-        let if_one = u32::from(bit).wrapping_neg();
-        self.low += u64::from(bound & if_one);
-        self.range = bound ^ ((bound ^ (self.range - bound)) & if_one);
-        chance.learn(bit);
-        while self.range < 1 << 24 {
-            self.range <<= 8;
-            self.shift();
-        }
+        let (mut low, mut range) = (self.low, self.range);
+        self.code_bit((&mut low, &mut range), chance, bit);
+        (self.low, self.range) = (low, range);
         Ok(bit)
+    }
+
+    #[inline]
+    fn tree<const CHANCES: usize>(
+        &mut self,
+        chances: &mut [Chance; CHANCES],
+        bits: u32,
+        value: u64,
+    ) -> Result<u64, Infallible> {
+        // Both stay in registers from bit to bit.
+        let (mut low, mut range) = (self.low, self.range);
+        let mut node = 1;
+        for at in (0..bits).rev() {
+            let bit = value >> at & 1 == 1;
+            self.code_bit((&mut low, &mut range), &mut chances[node & (CHANCES - 1)], bit);
+            node = node << 1 | usize::from(bit);
+        }
+        (self.low, self.range) = (low, range);
+        Ok(node as u64 - (1 << bits))
     }
 
     #[inline]
@@ -179,25 +215,46 @@ fn next(bytes: &mut &[u8]) -> Result<u8, Cut> {
     Ok(*byte)
 }
 
+impl Decoder<'_> {
+    /// Reads a bit, with `code` and `range` at hand.
+    #[inline(always)]
+    fn read_bit(&mut self, (code, range): (&mut u32, &mut u32), chance: &mut Chance) -> Result<bool, Cut> {
+        let bound = (*range >> 12) * chance.zero_of_4096();
+        let bit = *code >= bound;
+        // Without a branch, as the encoder.
+        let if_one = u32::from(bit).wrapping_neg();
+        *code -= bound & if_one;
+        *range = bound ^ ((bound ^ (*range - bound)) & if_one);
+        chance.learn(bit);
+        while *range < 1 << 24 {
+            *range <<= 8;
+            *code = *code << 8 | u32::from(next(&mut self.coded)?);
+        }
+        Ok(bit)
+    }
+}
+
 impl Coder for Decoder<'_> {
     type Error = Cut;
 
     #[inline]
     fn bit(&mut self, chance: &mut Chance, _: bool) -> Result<bool, Cut> {
-        let bound = (self.range >> 12) * chance.zero_of_4096();
-        let bit = self.code >= bound;
-        if bit {
-            self.code -= bound;
-            self.range -= bound;
-        } else {
-            self.range = bound;
-        }
-        chance.learn(bit);
-        while self.range < 1 << 24 {
-            self.range <<= 8;
-            self.code = self.code << 8 | u32::from(next(&mut self.coded)?);
-        }
+        let (mut code, mut range) = (self.code, self.range);
+        let bit = self.read_bit((&mut code, &mut range), chance)?;
+        (self.code, self.range) = (code, range);
         Ok(bit)
+    }
+
+    #[inline]
+    fn tree<const CHANCES: usize>(&mut self, chances: &mut [Chance; CHANCES], bits: u32, _: u64) -> Result<u64, Cut> {
+        let (mut code, mut range) = (self.code, self.range);
+        let mut node = 1;
+        for _ in 0..bits {
+            let bit = self.read_bit((&mut code, &mut range), &mut chances[node & (CHANCES - 1)])?;
+            node = node << 1 | usize::from(bit);
+        }
+        (self.code, self.range) = (code, range);
+        Ok(node as u64 - (1 << bits))
     }
 
     #[inline]
@@ -233,7 +290,7 @@ impl Number {
 
     /// Codes a number: its digits (0 to 64), the first ones below the leading 1, the rest.
     pub(super) fn code<C: Coder>(&mut self, coder: &mut C, value: u64) -> Result<u64, C::Error> {
-        let digits = tree(coder, &mut self.digits, 7, u64::from(u64::BITS - value.leading_zeros()))?;
+        let digits = coder.tree(&mut self.digits, 7, u64::from(u64::BITS - value.leading_zeros()))?;
         self.code_digits(coder, value, (digits as u32).min(64))
     }
 
@@ -259,20 +316,10 @@ impl Number {
             *place = self.first.len() as u8;
         }
         let chances = &mut self.first[usize::from(*place) - 1];
-        let first = tree(coder, chances, learnt, value >> stored & ((1 << learnt) - 1))?;
+        let first = coder.tree(chances, learnt, value >> stored & ((1 << learnt) - 1))?;
         let rest = coder.raw(value & ((1 << stored) - 1), stored)?;
         Ok(1 << below | first << stored | rest)
     }
-}
-
-/// Codes a value of so many bits, the highest first, each with a chance that depends on those before.
-#[inline]
-fn tree<C: Coder>(coder: &mut C, chances: &mut [Chance], bits: u32, value: u64) -> Result<u64, C::Error> {
-    let mut node = 1;
-    for bit in (0..bits).rev() {
-        node = node << 1 | usize::from(coder.bit(&mut chances[node], value >> bit & 1 == 1)?);
-    }
-    Ok(node as u64 - (1 << bits))
 }
 
 /// Whether something was as expected, with one chance for each way it was before.

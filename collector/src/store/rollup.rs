@@ -9,6 +9,7 @@
 //! bucket's first, the largest below its bucket's last, and the sum against what the buckets' middles add up to.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use rusqlite::{OptionalExtension, params};
 use sitepulse_model::id::{AgentNo, Bucket, CheckNo};
@@ -74,10 +75,18 @@ impl Models {
     }
 }
 
-/// A sketch in parts.
+/// A sketch in parts, as it is given to an encoder; a decoder is given none.
 #[derive(Default)]
-struct Parts {
-    buckets: Vec<(u16, u64)>,
+struct Parts<'a> {
+    buckets: &'a [(u16, u64)],
+    min: u64,
+    max: u64,
+    sum: u128,
+}
+
+/// What either way told of a sketch beside its buckets.
+#[derive(Default)]
+struct Ends {
     min: u64,
     max: u64,
     sum: u128,
@@ -89,24 +98,25 @@ enum Stop {
     Wrong(RollupError),
 }
 
-/// Codes the parts of a sketch; `before`: the first bucket of the same phase the hour before. The encoder's parts are whole, so only a
-/// decoder finds fault: it tells it in `fault` and goes on no further.
+/// Codes the parts of a sketch; `before`: the first bucket of the same phase the hour before; `buckets` becomes its buckets. The encoder's parts are
+/// whole, so only a decoder finds fault: it tells it in `fault` and goes on no further.
 fn code_parts<C: Coder>(
     coder: &mut C,
     models: &mut Models,
     before: &mut u16,
-    given: &Parts,
+    given: &Parts<'_>,
+    buckets: &mut Vec<(u16, u64)>,
     fault: &mut Option<&'static str>,
-) -> Result<Parts, C::Error> {
+) -> Result<Ends, C::Error> {
+    buckets.clear();
     let count = models.buckets.code(coder, given.buckets.len() as u64)?;
     if count == 0 {
-        return Ok(Parts::default());
+        return Ok(Ends::default());
     }
     if count > u64::from(BUCKETS_MAX) {
         *fault = Some("more buckets than there can be");
-        return Ok(Parts::default());
+        return Ok(Ends::default());
     }
-    let mut buckets: Vec<(u16, u64)> = Vec::with_capacity(count as usize);
     let mut estimate = 0_u128;
     let mut last = None;
     for at in 0..count as usize {
@@ -123,7 +133,7 @@ fn code_parts<C: Coder>(
         let Some((bucket, (low, high))) = u16::try_from(step).ok().and_then(|at| Some((at, Sketch::bucket_range(at)?)))
         else {
             *fault = Some("a bucket too high");
-            return Ok(Parts::default());
+            return Ok(Ends::default());
         };
         estimate = estimate.wrapping_add(u128::from(low + (high - low) / 2).wrapping_mul(u128::from(times)));
         if last.is_none() {
@@ -142,22 +152,23 @@ fn code_parts<C: Coder>(
     let high = models.sums.code(coder, (off >> 64) as u64)?;
     let off = u128::from(high) << 64 | u128::from(low);
     let sum = estimate.wrapping_add((off >> 1) ^ (off & 1).wrapping_neg());
-    Ok(Parts { buckets, min, max, sum })
+    Ok(Ends { min, max, sum })
 }
 
-fn parts_of(sketch: &Sketch) -> Parts {
+fn parts_of(sketch: &Sketch) -> Parts<'_> {
     let (buckets, min, max, sum) = sketch.parts();
-    Parts { buckets: buckets.to_vec(), min, max, sum }
+    Parts { buckets, min, max, sum }
 }
 
 fn encode<'a>(hours: impl ExactSizeIterator<Item = (u8, &'a Latencies)>) -> Vec<u8> {
     let (mut coder, mut models, mut before, mut fault) = (Encoder::new(), Models::new(), [0_u16; PHASES], None);
+    let mut told = Vec::new();
     let Ok(_) = models.hours.code(&mut coder, hours.len() as u64);
     for (hour, latencies) in hours {
         let Ok(_) = models.hours.code(&mut coder, u64::from(hour));
         let Ok(_) = models.failed.code(&mut coder, latencies.failed);
         for (sketch, before) in latencies.phases.iter().zip(&mut before) {
-            let Ok(_) = code_parts(&mut coder, &mut models, before, &parts_of(sketch), &mut fault);
+            let Ok(_) = code_parts(&mut coder, &mut models, before, &parts_of(sketch), &mut told, &mut fault);
         }
     }
     let (raw, coded) = coder.finish();
@@ -185,7 +196,7 @@ fn decode(bytes: &[u8], mut each: impl FnMut(u8, Latencies) -> Result<(), Rollup
     let (raw, coded) = content.split_at_checked(raw).ok_or_else(cut)?;
     let mut read = || -> Result<(), Stop> {
         let (mut coder, mut models) = (Decoder::new(raw, coded)?, Models::new());
-        let (mut before, mut fault) = ([0_u16; PHASES], None);
+        let (mut before, mut fault, mut buckets) = ([0_u16; PHASES], None, Vec::new());
         let hours = models.hours.code(&mut coder, 0)?;
         if hours > 24 {
             return Err(Stop::Wrong(RollupError::Damaged("more hours than a day has")));
@@ -194,12 +205,14 @@ fn decode(bytes: &[u8], mut each: impl FnMut(u8, Latencies) -> Result<(), Rollup
             let hour = u8::try_from(models.hours.code(&mut coder, 0)?).unwrap_or(u8::MAX);
             let mut latencies = Latencies { failed: models.failed.code(&mut coder, 0)?, ..Latencies::default() };
             for (sketch, before) in latencies.phases.iter_mut().zip(&mut before) {
-                let parts = code_parts(&mut coder, &mut models, before, &Parts::default(), &mut fault)?;
+                let none = Parts::default();
+                let Ends { min, max, sum } =
+                    code_parts(&mut coder, &mut models, before, &none, &mut buckets, &mut fault)?;
                 if let Some(fault) = fault {
                     return Err(Stop::Wrong(RollupError::Damaged(fault)));
                 }
-                let Parts { buckets, min, max, sum } = parts;
-                *sketch = Sketch::from_parts(buckets, min, max, sum).map_err(|error| Stop::Wrong(error.into()))?;
+                let read = Sketch::from_parts(buckets.clone(), min, max, sum);
+                *sketch = read.map_err(|error| Stop::Wrong(error.into()))?;
             }
             each(hour, latencies).map_err(Stop::Wrong)?;
         }
@@ -367,7 +380,13 @@ pub(crate) fn with_sealed(
         whole.merge(&new.whole());
         let hours = hours.map(|mut hours| {
             for (hour, latencies) in new.hours {
-                hours.hours.entry(hour).or_default().merge(&latencies);
+                match hours.hours.entry(hour) {
+                    // Mostly nothing of an hour is sealed before.
+                    Entry::Vacant(vacant) => {
+                        vacant.insert(latencies);
+                    }
+                    Entry::Occupied(mut known) => known.get_mut().merge(&latencies),
+                }
             }
             encode_hours(&hours)
         });

@@ -15,7 +15,6 @@ use crate::access::Way;
 use crate::app::{Access, Credential, CredentialKind};
 use crate::book::{Agent, CheckRevision, Presence};
 use crate::heartbeat::{Memory, Ping, PingKind, StoredPing};
-use crate::ingest::{Mark, MarkKey};
 
 /// The bucket of the collector's own rows.
 const OWN: Bucket = Bucket(0);
@@ -535,7 +534,7 @@ fn event(row: &Row<'_>) -> Result<ControlEvent, StoreError> {
     })
 }
 
-// ---- sources and marks
+// ---- sources
 
 /// From where records came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -647,43 +646,6 @@ pub(crate) fn provenance(tables: Tables<'_>, bucket: Bucket, number: u32) -> Res
             })
         })
         .optional()?)
-}
-
-/// Sets marks.
-pub(crate) fn set_marks(tables: Tables<'_>, marks: &[(MarkKey, Mark)]) -> Result<(), StoreError> {
-    let mut statement = tables.prepare_cached(
-        "INSERT INTO mark(bucket, agent_no, incarnation, next_seq, gaps) VALUES (?1, ?2, ?3, ?4, ?5) \
-         ON CONFLICT (bucket, agent_no, incarnation) DO UPDATE SET next_seq = excluded.next_seq, gaps = excluded.gaps",
-    )?;
-    for (key, mark) in marks {
-        statement.execute(params![
-            key.bucket.0,
-            key.agent.0,
-            key.incarnation.0.cast_signed(),
-            mark.next().cast_signed(),
-            mark.gaps_to_bytes(),
-        ])?;
-    }
-    Ok(())
-}
-
-/// Every mark.
-pub(crate) fn marks(tables: Tables<'_>) -> Result<Vec<(MarkKey, Mark)>, StoreError> {
-    let mut statement = tables.prepare("SELECT bucket, agent_no, incarnation, next_seq, gaps FROM mark")?;
-    let mut rows = statement.query([])?;
-    let mut out = Vec::new();
-    while let Some(row) = rows.next()? {
-        let key = MarkKey {
-            bucket: Bucket(row.get(0)?),
-            agent: AgentNo(row.get(1)?),
-            incarnation: Incarnation(row.get::<_, i64>(2)?.cast_unsigned()),
-        };
-        let next = row.get::<_, i64>(3)?.cast_unsigned();
-        let mark =
-            Mark::from_parts(next, &row.get::<_, Vec<u8>>(4)?).ok_or_else(|| bad("mark", "gaps out of order"))?;
-        out.push((key, mark));
-    }
-    Ok(out)
 }
 
 // ---- results

@@ -277,8 +277,14 @@ pub(crate) struct RawRows {
 
 impl RawRows {
     /// Each with its bytes.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&RawRow, &[u8])> {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&RawRow, &[u8])> {
         self.rows.iter().map(|row| (row, &self.bytes[row.body.clone()]))
+    }
+
+    /// One of them, counted from 0, with its bytes.
+    pub(crate) fn at(&self, index: usize) -> (&RawRow, &[u8]) {
+        let row = &self.rows[index];
+        (row, &self.bytes[row.body.clone()])
     }
 }
 
@@ -294,6 +300,14 @@ impl RawRow {
     pub(crate) fn set_aside(&self, bytes: &[u8], bucket: Bucket) -> DamagedRow {
         let key = RecordKey { bucket, agent: self.agent, incarnation: self.incarnation, seq: self.seq };
         DamagedRow { key, body: bytes.into() }
+    }
+
+    /// The check that it is of, without reading all of it.
+    pub(crate) fn check(&self, bytes: &[u8]) -> Result<CheckNo, StoreError> {
+        match &self.torn {
+            Some(error) => Err(bad("result", error)),
+            None => sitepulse_wire::record::check_of(bytes).map_err(|error| bad("result", error)),
+        }
     }
 
     /// The record with its key.
@@ -312,22 +326,40 @@ impl RawRow {
 /// The records of some portions by bucket, in order of arrival. One pass over the rows; as much memory as the portions' bytes.
 pub(crate) fn gather(tables: Tables<'_>, portions: &[Portion]) -> Result<BTreeMap<Bucket, RawRows>, StoreError> {
     let mut sources = Sources::of_tables(tables);
-    let wanted: BTreeMap<u8, &Portion> = portions.iter().map(|portion| (portion.bucket.0, portion)).collect();
     let from = portions.iter().map(|portion| portion.from).min().unwrap_or_default();
     let upto = portions.iter().map(|portion| portion.upto).max().unwrap_or_default();
-    let mut gathered: BTreeMap<Bucket, RawRows> = BTreeMap::new();
+    // By bucket: each record asks.
+    let mut gathered: Vec<Option<(&Portion, RawRows)>> = (0..BUCKETS).map(|_| None).collect();
+    for portion in portions {
+        let room = (usize::try_from(portion.rows).unwrap_or(0), usize::try_from(portion.bytes).unwrap_or(0));
+        let rows = RawRows { rows: Vec::with_capacity(room.0), bytes: Vec::with_capacity(room.1) };
+        let place = gathered.get_mut(usize::from(portion.bucket.0));
+        *place.ok_or_else(|| bad("result", format!("bucket {}", portion.bucket)))? = Some((portion, rows));
+    }
+    // Records of one source mostly follow each other; `None` of one that is lost.
+    let mut last: Option<(u32, Option<(AgentNo, Incarnation)>)> = None;
     each_raw(tables, from, upto, |raw| {
         let Place { bucket, source: number, seq } = raw.place;
-        let is_of = |portion: &&&Portion| portion.from < raw.arrival && raw.arrival <= portion.upto;
-        let Some(portion) = wanted.get(&bucket.0).filter(is_of) else { return Ok(ControlFlow::Continue(())) };
-        let source = sources.of(number).ok();
-        let RawRows { rows, bytes } = gathered.entry(portion.bucket).or_default();
+        let Some(Some((portion, RawRows { rows, bytes }))) = gathered.get_mut(usize::from(bucket.0)) else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        if raw.arrival <= portion.from || raw.arrival > portion.upto {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let source = match last {
+            Some((known, source)) if known == number => source,
+            Some(_) | None => {
+                let source = sources.of(number).ok().map(|source| (source.agent, source.incarnation));
+                last = Some((number, source));
+                source
+            }
+        };
         let begin = bytes.len();
         bytes.extend_from_slice(raw.bytes);
         rows.push(RawRow {
             arrival: raw.arrival,
-            agent: source.map(|source| source.agent).unwrap_or_default(),
-            incarnation: source.map(|source| source.incarnation).unwrap_or_default(),
+            agent: source.map(|(agent, _)| agent).unwrap_or_default(),
+            incarnation: source.map(|(_, incarnation)| incarnation).unwrap_or_default(),
             has_source: source.is_some(),
             seq,
             provenance: number,
@@ -337,7 +369,7 @@ pub(crate) fn gather(tables: Tables<'_>, portions: &[Portion]) -> Result<BTreeMa
         });
         Ok(ControlFlow::Continue(()))
     })?;
-    Ok(gathered)
+    Ok(gathered.into_iter().flatten().map(|(portion, rows)| (portion.bucket, rows)).collect())
 }
 
 /// What is sealed of a pair, without its series; `None` where nothing is. The inner error tells that it is damaged.

@@ -19,7 +19,7 @@ const PAIR_VERSION: u8 = 2;
 /// The one before: it had no sights, so the newest result tells what it saw.
 const PAIR_VERSION_1: u8 = 1;
 /// Bytes before the content: version and checksum.
-const HEAD_BYTES: usize = 5;
+pub(super) const HEAD_BYTES: usize = 5;
 
 /// Low bits of a run's flags: 1 to 9, the state or cause ([`seen_code`]).
 const SEEN_BITS: u8 = 0x0f;
@@ -281,13 +281,13 @@ fn take_sight(input: &mut &[u8]) -> Result<Option<Sight>, BodyError> {
     Ok(Some(Sight { slot, ends: Some(Ends { at, which }) }))
 }
 
-fn seal_head(version: u8, out: &mut [u8]) {
+pub(super) fn seal_head(version: u8, out: &mut [u8]) {
     let crc = crc32c::crc32c(&out[HEAD_BYTES..]).to_le_bytes();
     out[0] = version;
     out[1..HEAD_BYTES].copy_from_slice(&crc);
 }
 
-fn content(version: u8, body: &[u8]) -> Result<&[u8], BodyError> {
+pub(super) fn content(version: u8, body: &[u8]) -> Result<&[u8], BodyError> {
     let (head, content) = body.split_first_chunk::<HEAD_BYTES>().ok_or(BodyError::Senseless)?;
     let [found, crc @ ..] = *head;
     if found != version {

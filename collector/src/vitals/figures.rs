@@ -17,7 +17,7 @@ use super::change::{Epochs, LOOKBACK_US, Watches, Worse};
 use super::day::{DayVitals, ProfileDay};
 use super::distribution::{Distribution, Method, Ratings};
 use super::{Row, profile_of};
-use crate::book::{Book, Check};
+use crate::book::{Book, Check, Filter, Known};
 use crate::latency::{Day, Hour};
 
 /// Stretches that a trend has.
@@ -49,6 +49,7 @@ pub struct Frame {
     span: Span,
     places: BTreeMap<AgentNo, (Region, AgentName)>,
     thresholds: BTreeMap<String, Thresholds>,
+    reigns: BTreeMap<String, Span>,
     epochs: Epochs,
 }
 
@@ -70,8 +71,11 @@ pub struct Figures {
     pub check: CheckId,
     /// The span they cover: that asked for, widened to the days of which only sketches are left.
     pub span: Span,
+    /// Of how much of that they speak, over all that was asked for.
+    pub known: Known,
     /// By profile; in each first all places together, then each place.
     pub groups: Vec<Group>,
+    whose: Filter,
 }
 
 /// Figures of one profile in one place.
@@ -91,6 +95,12 @@ pub struct Group {
     pub vitals: Vec<VitalFigures>,
     /// What became worse there, as of the end of the span; not told of all places together, nobody looks from everywhere.
     pub worse: Vec<Worse>,
+    /// Of how much of the span they speak, as far as the check had the profile.
+    pub known: Known,
+    /// By whose timelines that is told.
+    pub whose: Filter,
+    /// When the check had the profile.
+    pub reign: Span,
 }
 
 /// Figures of one vital. Durations in microseconds, CLS in ten-thousandths.
@@ -133,6 +143,7 @@ impl Frame {
             places: places.collect(),
             epochs: Epochs::of(check.revisions.iter().map(|one| (one.revision, &one.definition))),
             thresholds: profiles.map(|profile| (profile.name.clone(), profile.thresholds)).collect(),
+            reigns: reigns(check),
             ask,
         }
     }
@@ -180,6 +191,31 @@ impl Frame {
         };
         asked_for.then(place)
     }
+
+    /// Whose timelines tell of how much of the time the runs of a place speak.
+    fn whose(&self, place: &Place) -> Filter {
+        let agent_of = |name: &AgentName| self.places.iter().rev().find(|(_, (_, known))| known == name);
+        match (place, self.ask.agent, &self.ask.region) {
+            (Place::Agent(_, name), asked, _) => {
+                agent_of(name).map(|(agent, _)| *agent).or(asked).map_or(Filter::All, Filter::Agent)
+            }
+            (Place::All | Place::Region(_), Some(agent), _) => Filter::Agent(agent),
+            (Place::Region(region), None, _) | (Place::All, None, Some(region)) => Filter::Region(region.clone()),
+            (Place::All, None, None) => Filter::All,
+        }
+    }
+}
+
+/// From when on a check had each profile until it had another; of one that came back with the time between.
+fn reigns(check: &Check) -> BTreeMap<String, Span> {
+    let mut reigns: BTreeMap<String, Span> = BTreeMap::new();
+    let ends = check.revisions.iter().skip(1).map(|next| next.effective_from).chain([UtcMicros::MAX]);
+    for (revision, end) in check.revisions.iter().zip(ends) {
+        let Some(choice) = profile_of(&revision.definition) else { continue };
+        let reign = reigns.entry(choice.name().to_owned()).or_insert(Span::new(revision.effective_from, end));
+        reign.to = end;
+    }
+    reigns
 }
 
 /// Gathers rows, in the order of their slots.
@@ -251,9 +287,33 @@ impl Gathering {
         let groups =
             groups.into_iter().filter(|(_, gathered)| gathered.runs > 0).map(|((profile, place), gathered)| {
                 let thresholds = frame.thresholds_of(&profile);
-                gathered.finish(profile, place, &thresholds)
+                let (whose, reign) = (frame.whose(&place), frame.reigns.get(&profile).copied().unwrap_or(frame.span));
+                Group { whose, reign, ..gathered.finish(profile, place, &thresholds) }
             });
-        Figures { groups: groups.collect(), check: frame.check, span: frame.span }
+        let groups = groups.collect();
+        Figures {
+            groups,
+            known: Known::default(),
+            whose: frame.whose(&Place::All),
+            check: frame.check,
+            span: frame.span,
+        }
+    }
+}
+
+impl Figures {
+    /// Adds of how much of the span the figures speak, of all and of each group: by the timelines of those whose runs they are.
+    pub(crate) fn judge(&mut self, book: &Book, now: UtcMicros) {
+        let Some(check) = book.check_by_id(&self.check) else { return };
+        let span = self.span;
+        let known = |whose: &Filter, within: Span| {
+            let period = book.period(check, Some(within.from), Some(within.to), now);
+            book.completeness(check.number, whose, period)
+        };
+        self.known = known(&self.whose, span);
+        for group in &mut self.groups {
+            group.known = known(&group.whose, span.clip(group.reign));
+        }
     }
 }
 
@@ -301,7 +361,9 @@ impl Gathered {
         let Self { runs, graded, low_confidence, vitals, watches } = self;
         let vitals = Vital::ALL.into_iter().zip(vitals);
         let vitals = vitals.filter_map(|(vital, values)| values.finish(vital, thresholds.of(vital))).collect();
-        Group { profile, place, runs, graded, low_confidence, vitals, worse: watches.worse() }
+        let (worse, known, whose) = (watches.worse(), Known::default(), Filter::All);
+        let reign = Span::new(UtcMicros::MIN, UtcMicros::MAX);
+        Group { profile, place, runs, graded, low_confidence, vitals, worse, known, whose, reign }
     }
 }
 

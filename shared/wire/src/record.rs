@@ -244,6 +244,13 @@ pub fn decode_from(base: UtcMicros, bytes: &[u8]) -> Result<Record, DecodeError>
     if input.bytes.is_empty() { Ok(record) } else { Err(DecodeError::Trailing { bytes: input.bytes.len() }) }
 }
 
+/// The check that a record speaks of, out of what [`encode_from`] wrote; nothing behind it is looked at.
+pub fn check_of(bytes: &[u8]) -> Result<CheckNo, DecodeError> {
+    let mut input = Input { bytes };
+    input.number("head")?;
+    Ok(CheckNo(input.small("check")?))
+}
+
 /// Bytes being read.
 pub(crate) struct Input<'a> {
     pub(crate) bytes: &'a [u8],

@@ -26,13 +26,25 @@ pub(super) async fn explain(global: &Global, args: ExplainArgs) -> Result<(), Fa
             cells.insert(3, policy::interval(&interval.counted));
             table.push(cells);
         }
-        return print(&format!("{}\n{}{}", policy::sum(figures, counted), table.text(), gone(&explained)));
+        let (missed, gone) = (missed(&explained), gone(&explained));
+        return print(&format!("{}\n{}{missed}{gone}", policy::sum(figures, counted), table.text()));
     }
     let mut table = Table::new(&["FROM", "LASTED", "VERDICT", "DOWN / LIVE", "VOTES"]);
     for interval in &explained.intervals {
         table.push(row(interval));
     }
-    print(&format!("{}\n{}{}", sum(figures), table.text(), gone(&explained)))
+    print(&format!("{}\n{}{}{}", sum(figures), table.text(), missed(&explained), gone(&explained)))
+}
+
+/// Why some evidence has no ids; empty where all has.
+fn missed(explained: &ExplainView) -> &'static str {
+    let votes = explained.intervals.iter().flat_map(|interval| &interval.votes);
+    let any = votes.flat_map(|vote| &vote.evidence).any(|evidence| evidence.missed_cause.is_some());
+    if any {
+        "Missed runs never ran, so they have no id: the slots of the first and the last, their distance and their number name each of them.\n"
+    } else {
+        ""
+    }
 }
 
 /// That records behind the intervals are no longer kept; empty where all are.
@@ -102,7 +114,7 @@ fn evidence(evidence: &EvidenceView) -> String {
         Some(cause) => format!("{} missed: {cause}", evidence.count),
         None => format!("{} {}", evidence.count, evidence.state),
     };
-    // Ids in full: `results` takes and tells them so. Of missed runs the slots, for one record may tell of many.
+    // Ids in full: `results` takes and tells them so. Missed runs have none: the slots, told alike.
     let slot = |slot: &str| format!("@ {slot}");
     let first = evidence.first_id.clone().unwrap_or_else(|| slot(&evidence.first));
     let last = evidence.last_id.clone().unwrap_or_else(|| slot(&evidence.last));
@@ -110,5 +122,36 @@ fn evidence(evidence: &EvidenceView) -> String {
         _ if evidence.count == 1 => format!("{what} {first}"),
         Some(step_us) => format!("{what} {first} .. {last} every {}", duration::format(step_us)),
         None => format!("{what} {first} .. {last}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missed_runs_are_named_by_their_slots_as_results_by_their_ids() {
+        let slot = |n: u32| format!("2026-11-22T10:0{n}:00Z");
+        let missed = EvidenceView {
+            state: "missed".into(),
+            missed_cause: Some("suspended".into()),
+            count: 5,
+            first: slot(0),
+            last: slot(4),
+            first_id: None,
+            last_id: None,
+            step_us: Some(60_000_000),
+            results: String::new(),
+        };
+        let id = |n| Some(format!("eu-1@{}", slot(n)));
+        let (state, missed_cause) = ("up".to_owned(), None);
+        let ran = EvidenceView { state, missed_cause, first_id: id(0), last_id: id(4), ..missed.clone() };
+        assert_eq!(
+            [evidence(&missed), evidence(&ran)],
+            [
+                "5 missed: suspended @ 2026-11-22T10:00:00Z .. @ 2026-11-22T10:04:00Z every 1m",
+                "5 up eu-1@2026-11-22T10:00:00Z .. eu-1@2026-11-22T10:04:00Z every 1m"
+            ]
+        );
     }
 }

@@ -1,11 +1,10 @@
 //! `latency`.
 
-use super::{hinted, print, print_json, share, whole, with, with_query};
+use super::{hinted, known, print, print_json, whole, with, with_query};
 use crate::cli::client::Need;
 use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global, LatencyArgs, Split};
 use crate::present::api::latency::{LatencyGroupView, LatencyView};
-use crate::present::dto::unknown::CausesView;
 use crate::present::figure;
 use crate::present::http::escape;
 
@@ -55,14 +54,6 @@ fn text(found: &LatencyView) -> String {
     text
 }
 
-/// Of how much of the time the figures speak; empty where nothing was to be measured.
-fn known(place: &str, completeness: Option<f64>, unknown: Option<CausesView>) -> String {
-    let Some(completeness) = completeness else { return String::new() };
-    let causes = unknown.map_or_else(String::new, |unknown| unknown.text(share));
-    let causes = if causes.is_empty() { String::new() } else { format!("; unknown: {causes}") };
-    format!("{place}completeness {}{causes}\n", figure::percent_down(completeness, 1))
-}
-
 fn place(group: &LatencyGroupView) -> Vec<String> {
     [&group.region, &group.agent].map(|name| clean(name.as_deref().unwrap_or("all"))).to_vec()
 }
@@ -71,6 +62,7 @@ fn place(group: &LatencyGroupView) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::present::api::latency::PhaseLatencyView;
+    use crate::present::dto::unknown::CausesView;
 
     #[test]
     fn the_span_covered_and_what_is_left_out_are_told() {

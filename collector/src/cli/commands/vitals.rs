@@ -2,7 +2,7 @@
 
 use sitepulse_model::vitals::Vital;
 
-use super::{hinted, print, print_json, whole, with, with_query};
+use super::{hinted, known, print, print_json, whole, with, with_query};
 use crate::cli::client::Need;
 use crate::cli::table::{Table, clean};
 use crate::cli::{Failure, Global, VitalsArgs};
@@ -28,7 +28,7 @@ fn text(found: &VitalsView) -> String {
     let check = clean(&found.check);
     let span = format!("{} to {}", whole(&found.from), whole(&found.to));
     if found.groups.is_empty() {
-        return format!("No run of {check} from {span}.\n");
+        return format!("No run of {check} from {span}.\n{}", known("", found.completeness, found.unknown));
     }
     let mut table = Table::new(&[
         "PROFILE", "REGION", "AGENT", "VITAL", "P75", "P50", "P95", "P99", "MIN", "MAX", "RATING", "GOOD", "BETWEEN",
@@ -61,6 +61,10 @@ fn text(found: &VitalsView) -> String {
             group.runs,
             group.low_confidence
         ));
+    }
+    for group in &found.groups {
+        let place = clean(&format!("{}: ", place(group).join(" ")));
+        text.push_str(&known(&place, group.completeness, group.unknown));
     }
     text
 }
@@ -99,4 +103,44 @@ fn row(group: &GroupView, vital: Vital, one: &FiguresView) -> Vec<String> {
     row.extend([one.good, one.needs_improvement, one.poor].map(|share| figure::percent_down(share, 0)));
     row.push(one.runs.to_string());
     row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::present::dto::unknown::CausesView;
+    use crate::present::dto::vitals::PerVital;
+
+    #[test]
+    fn of_how_much_of_the_time_percentiles_speak_is_told() {
+        let unknown = Some(CausesView { agent_offline: 0.018, ..CausesView::default() });
+        let mut found = VitalsView {
+            check: "shop".into(),
+            from: "2026-11-21T10:20:00Z".into(),
+            to: "2026-11-22T10:20:00Z".into(),
+            source: "lab".into(),
+            completeness: Some(0.9),
+            unknown: None,
+            groups: vec![GroupView {
+                profile: "mobile".into(),
+                region: Some("eu-west".into()),
+                agent: None,
+                runs: 2,
+                graded: 2,
+                low_confidence: 0,
+                completeness: Some(0.982),
+                unknown,
+                vitals: PerVital::collect(|_| None),
+                regressions: Vec::new(),
+            }],
+        };
+        let shown = text(&found);
+        assert!(
+            shown.ends_with("\nmobile eu-west all: completeness 98.2 %; unknown: 1.8 % agent_offline\n"),
+            "{shown}"
+        );
+        found.groups.clear();
+        let nothing = "No run of shop from 2026-11-21T10:20:00Z to 2026-11-22T10:20:00Z.\ncompleteness 90.0 %\n";
+        assert_eq!(text(&found), nothing);
+    }
 }

@@ -75,7 +75,9 @@ pub async fn figures_of(present: &Present, id: &str, asked: figures::Ask, now: U
         }
         Frame::of(&book, check, asked, now)
     };
-    Ok(present.app().vitals(frame).await?)
+    let mut figures = present.app().vitals(frame).await?;
+    figures.judge(&present.app().book(), now);
+    Ok(figures)
 }
 
 /// `GET /api/v1/checks/{id}/screenshots/{agent}/{slot}`: the picture itself. The slot in microseconds since 1970.

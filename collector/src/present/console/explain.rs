@@ -77,6 +77,8 @@ struct Found {
     counted: bool,
     rows: Vec<Row>,
     more: String,
+    /// Whether any of the evidence shown is missed runs.
+    missed: bool,
 }
 
 /// What the intervals of one verdict, or of one way to count, add up to.
@@ -252,6 +254,8 @@ impl Found {
         }
         let hidden = view.intervals.len().saturating_sub(INTERVALS_MAX);
         let hidden_us: i64 = view.intervals[..hidden].iter().map(|one| micros(one.seconds)).sum();
+        let mut shown = view.intervals[hidden..].iter().flat_map(|one| &one.votes).flat_map(|vote| &vote.evidence);
+        let missed = shown.any(|evidence| evidence.missed_cause.is_some());
         Self {
             period: (w.period)(&at(&figures.from), &at(&figures.to)),
             availability: figure::availability(figures.availability, t),
@@ -269,6 +273,7 @@ impl Found {
             counted: figures.policy.is_some(),
             rows: view.intervals.iter().rev().take(INTERVALS_MAX).map(|one| Row::of(one, t)).collect(),
             more: if hidden == 0 { String::new() } else { (w.more_intervals)(hidden, &exact(hidden_us, t)) },
+            missed,
         }
     }
 }

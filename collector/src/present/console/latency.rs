@@ -7,7 +7,6 @@ use sitepulse_model::time::UtcMicros;
 
 use super::{broken_template, clock_text, vitals};
 use crate::latency::figures::{Figures, Group};
-use crate::present::dto::unknown::CausesView;
 use crate::present::figure;
 use crate::present::problem::{Answer, Problem};
 use crate::present::text::{Language, Texts};
@@ -105,10 +104,7 @@ fn table(group: &Group, t: &Texts) -> PlaceTable {
     let failed = group.latencies.failed;
     let rows = Phase::ALL.iter().filter_map(|phase| row(*phase, group.latencies.phase(*phase), t));
     let failed = if failed == 0 { String::new() } else { (t.latency.failed)(failed) };
-    let unknown = group.known.unknown.as_ref().map(CausesView::shares);
-    let known = [figure::completeness(group.known.completeness, t), figure::unknown(unknown.as_ref(), t)];
-    let known = known.into_iter().filter(|told| !told.is_empty()).collect::<Vec<_>>().join(" · ");
-    PlaceTable { id, name, failed, known, rows: rows.collect() }
+    PlaceTable { id, name, failed, known: figure::known(&group.known, t), rows: rows.collect() }
 }
 
 /// `None` of a phase that no result had.

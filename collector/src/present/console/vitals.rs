@@ -65,6 +65,8 @@ struct Head {
 
 struct Row {
     place: String,
+    /// Of how much of the time it speaks, and why not of all.
+    known: String,
     cells: Vec<Cell>,
     runs: u64,
     notes: Vec<String>,
@@ -227,7 +229,7 @@ fn row(group: &Group, vitals: &[Vital], t: &Texts) -> Row {
     if others > 0 {
         notes.push((t.vitals.without_values)(others));
     }
-    Row { place, cells: cells.collect(), runs: group.runs, notes }
+    Row { place, known: figure::known(&group.known, t), cells: cells.collect(), runs: group.runs, notes }
 }
 
 fn shown(one: &VitalFigures, t: &Texts) -> Shown {

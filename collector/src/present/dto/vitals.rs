@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use sitepulse_model::vitals::Vital;
 use sitepulse_model::vitals::report::Report;
 
+use super::unknown::CausesView;
+
 /// One thing of each vital; `null` where it was not measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "named as in Vital")]
@@ -106,6 +108,12 @@ pub struct VitalsView {
     pub to: String,
     /// `lab`: measured by agents, not met by visitors.
     pub source: String,
+    /// The share of that for which evidence exists, of all that was asked for; `null` where nothing was to be measured.
+    #[serde(default)]
+    pub completeness: Option<f64>,
+    /// What it leaves open, by cause, as shares of 1.
+    #[serde(default)]
+    pub unknown: Option<CausesView>,
     /// By profile: first all places together (`region` and `agent` are `null`), then each.
     pub groups: Vec<GroupView>,
 }
@@ -125,6 +133,12 @@ pub struct GroupView {
     pub graded: u64,
     /// Those of which too few loads count because the host was under pressure: not graded.
     pub low_confidence: u64,
+    /// The share of the time for which evidence exists here, as far as the check had the profile.
+    #[serde(default)]
+    pub completeness: Option<f64>,
+    /// What it leaves open, by cause, as shares of 1.
+    #[serde(default)]
+    pub unknown: Option<CausesView>,
     /// The vitals.
     #[serde(flatten)]
     pub vitals: PerVital<FiguresView>,

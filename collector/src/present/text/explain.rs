@@ -37,6 +37,8 @@ pub struct ExplainTexts {
     pub more_intervals: fn(usize, &str) -> String,
     pub all_by: &'static str,
     pub records_by: &'static str,
+    /// Why missed runs have no id, and what names them.
+    pub missed_named: &'static str,
     /// An agent, how many records, from when on they are kept.
     pub gone: fn(&str, &str, Option<&str>) -> String,
     pub nothing: &'static str,
@@ -91,6 +93,7 @@ pub static EN: ExplainTexts = ExplainTexts {
     },
     all_by: "All of them:",
     records_by: "The records one by one, by their ids:",
+    missed_named: "Missed runs never ran, so they have no id: the instants at which the first and the last were due, their distance and their number name each of them.",
     gone: |agent, records, kept| {
         let kept = kept.map_or_else(|| "none is kept".to_owned(), |kept| format!("kept from {kept} on"));
         format!(
@@ -153,6 +156,7 @@ pub static FR: ExplainTexts = ExplainTexts {
     },
     all_by: "Tous les intervalles :",
     records_by: "Les enregistrements un par un, par leur identifiant :",
+    missed_named: "Les exécutions manquées n’ont pas eu lieu et n’ont donc pas d’identifiant : les instants prévus de la première et de la dernière, leur écart et leur nombre désignent chacune d’elles.",
     gone: |agent, records, kept| {
         let kept =
             kept.map_or_else(|| "aucun n’est conservé".to_owned(), |kept| format!("conservés à partir du {kept}"));

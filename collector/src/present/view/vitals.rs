@@ -9,6 +9,7 @@ use sitepulse_model::vitals::report::Report;
 use sitepulse_model::vitals::{CLS_SCALE, Vital};
 
 use crate::book::{Book, Check};
+use crate::present::dto::unknown::CausesView;
 use crate::present::dto::vitals::{
     FiguresView, GroupView, PerVital, RegressionView, RunVitalsView, ScreenshotView, SpreadView, VitalsView,
 };
@@ -99,6 +100,8 @@ pub fn vitals_view(figures: &Figures) -> VitalsView {
         from: instant::format(figures.span.from),
         to: instant::format(figures.span.to),
         source: LAB.to_owned(),
+        completeness: figures.known.completeness,
+        unknown: figures.known.unknown.as_ref().map(CausesView::shares),
         groups: figures.groups.iter().map(group_view).collect(),
     }
 }
@@ -116,6 +119,8 @@ fn group_view(group: &Group) -> GroupView {
         runs: group.runs,
         graded: group.graded,
         low_confidence: group.low_confidence,
+        completeness: group.known.completeness,
+        unknown: group.known.unknown.as_ref().map(CausesView::shares),
         vitals: PerVital::collect(|vital| group.vitals.iter().find(|one| one.vital == vital).map(figures_view)),
         regressions: group.worse.iter().map(regression_view).collect(),
     }

@@ -68,6 +68,8 @@ fn what_was_committed_before_a_crash_is_recognised_after_it() {
     };
     let sent = records(&engine);
     assert_eq!(ingest(&mut engine, sent).stored, 100);
+    assert_ne!(definition("shop").id.bucket(), definition("blog").id.bucket());
+    assert_eq!(rows(&mut engine, "mark"), 1, "a spool's marks are one row, however many buckets a batch touches");
     // The ack is never sent: the process is gone.
     let before = picture(&engine);
     drop(engine);

@@ -12,7 +12,7 @@ use sitepulse_collector::book::Filter;
 use sitepulse_collector::engine::Engine;
 use sitepulse_collector::ingest::IngestJob;
 use sitepulse_collector::store::rows::Arrival;
-use sitepulse_collector::store::{block, chunk};
+use sitepulse_collector::store::{block, chunk, rollup};
 use sitepulse_model::id::{AgentNo, CheckId, CheckNo, Incarnation, Seq};
 use sitepulse_model::record::Record;
 use sitepulse_model::sla::Account;
@@ -176,6 +176,33 @@ fn figures_survive_the_migration_and_the_sealing_after_it() {
     figures_survive_from(3);
     figures_survive_from(4);
     figures_survive_from(6);
+}
+
+/// What an earlier build sealed is written by this one to the last bit: chunks and rollups have one form for what they hold.
+#[test]
+fn what_an_earlier_build_sealed_is_written_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("collector.db");
+    std::fs::copy(fixture(6, "collector.db"), &path).unwrap();
+    let db = Connection::open(&path).unwrap();
+    let bodies = |sql: &str| -> Vec<Vec<u8>> {
+        let mut statement = db.prepare(sql).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let chunks = bodies("SELECT body FROM chunk");
+    assert_eq!(chunks.len(), 18);
+    for body in chunks {
+        assert_eq!(chunk::encode(&chunk::decode(&body).unwrap()), body);
+    }
+    let (hours, wholes) =
+        (bodies("SELECT body FROM rollup WHERE class = 1"), bodies("SELECT body FROM rollup WHERE class = 2"));
+    assert_eq!((hours.len(), wholes.len()), (3, 3));
+    for body in hours {
+        assert_eq!(rollup::encode_hours(&rollup::decode_hours(&body).unwrap()), body);
+    }
+    for body in wholes {
+        assert_eq!(rollup::encode_whole(&rollup::decode_whole(&body).unwrap()), body);
+    }
 }
 
 /// All that `before` says is said by `now`, which may say more.

@@ -78,6 +78,22 @@ async fn figures_are_told_by_profile_and_region() {
     assert_eq!((&west_group["cls"]["p75"], &west_group["inp_ms"]), (&json!(0.05), &json!(null)));
     assert_eq!((&view["groups"][0]["lcp_ms"]["runs"], &view["groups"][0]["runs"]), (&json!(5), &json!(7)));
 
+    // Of how much of that time they speak: as the SLA of the same agents says, with the causes of what is missing.
+    for (told, whose) in [
+        (&view, ""),
+        (&view["groups"][0], ""),
+        (&view["groups"][1], "&region=eu-west"),
+        (&view["groups"][2], "&region=us-east"),
+    ] {
+        let [from, to] = ["from", "to"].map(|end| view[end].as_str().unwrap());
+        let sla = pages.bench.get(&format!("/api/v1/sla?check=shop-vitals&from={from}&to={to}{whose}")).await.json();
+        let completeness = told["completeness"].as_f64().unwrap();
+        assert_eq!(told["completeness"], sla[0]["completeness"], "{whose}");
+        let unknown: f64 = told["unknown"].as_object().unwrap().values().filter_map(serde_json::Value::as_f64).sum();
+        assert!((0.0..1.0).contains(&completeness) && (completeness + unknown - 1.0).abs() < 1e-9, "{whose}: {told}");
+    }
+    assert_ne!(view["groups"][1]["completeness"], view["groups"][2]["completeness"]);
+
     let ask = async |query: &str| pages.bench.get(&format!("/api/v1/checks/shop-vitals/vitals?{query}")).await;
     assert_eq!(ask("from=-7d&region=eu-west").await.json()["groups"][0]["lcp_ms"]["p75"], 5000.0);
     let agents = ask("by=agent&agent=e").await.json();

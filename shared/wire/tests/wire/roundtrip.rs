@@ -49,6 +49,7 @@ proptest! {
     fn records_come_back_from_whatever_instant_they_count(record in arbitrary::record(), base: i64) {
         let mut bytes = Vec::new();
         record::encode_from(UtcMicros(base), &record, &mut bytes);
+        prop_assert_eq!(record::check_of(&bytes).unwrap(), record.check());
         prop_assert_eq!(record::decode_from(UtcMicros(base), &bytes).unwrap(), record);
     }
 

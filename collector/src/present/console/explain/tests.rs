@@ -120,17 +120,32 @@ fn the_page_reads_in_both_languages_and_escapes() {
     for (lang, words) in [
         (
             Language::English,
-            [EN.explain.adds_up, "1\u{202f}200 records are gone", "completeness 90.0 %", "[40.0 %, 60.0 %]"],
+            [
+                EN.explain.missed_named,
+                EN.explain.adds_up,
+                "1\u{202f}200 records are gone",
+                "completeness 90.0 %",
+                "[40.0 %, 60.0 %]",
+            ],
         ),
         (
             Language::French,
-            [FR.explain.adds_up, "1\u{202f}200 enregistrements ont disparu", "complétude 90,0 %", "[40,0 % ; 60,0 %]"],
+            [
+                FR.explain.missed_named,
+                FR.explain.adds_up,
+                "1\u{202f}200 enregistrements ont disparu",
+                "complétude 90,0 %",
+                "[40,0 % ; 60,0 %]",
+            ],
         ),
     ] {
         let page = page(&view(3, 59.7), lang);
         for word in words {
             assert!(page.contains(word), "{word}: {page}");
         }
+        let mut ran = view(3, 59.7);
+        ran.intervals.iter_mut().flat_map(|one| &mut one.votes).for_each(|vote| vote.evidence.clear());
+        assert!(!self::page(&ran, lang).contains(words[0]), "nothing was missed");
         assert!(!page.contains("<eu-1>") && page.contains("span=30d&#38;policy=gold@2"), "{page}");
     }
 }

@@ -1,4 +1,8 @@
+use sitepulse_model::time::Span;
+use sitepulse_model::unknown::UnknownShares;
+
 use super::*;
+use crate::book::{Filter, Known};
 use crate::present::text::{EN, FR};
 use crate::vitals::distribution::{Method, Ratings};
 
@@ -48,6 +52,12 @@ fn a_single_region_stands_alone() {
         low_confidence: 1,
         vitals: vec![figures(Vec::new())],
         worse: Vec::new(),
+        known: Known {
+            completeness: Some(0.982),
+            unknown: Some(UnknownShares { agent_offline: 0.018, ..UnknownShares::default() }),
+        },
+        whose: Filter::All,
+        reign: Span::new(UtcMicros::MIN, UtcMicros::MAX),
     };
     let region = |name: &str| Place::Region(sitepulse_model::id::Region::parse(name).unwrap());
     let rows = |groups: &[Group]| -> Vec<String> {
@@ -62,6 +72,9 @@ fn a_single_region_stands_alone() {
     let notes = "1 under pressure, 1 without values";
     assert_eq!(rows(&[group(Place::All), group(region("eu"))]), [format!("eu {notes}")]);
     assert_eq!(rows(&[group(Place::All), group(region("eu")), group(region("us"))]).len(), 3);
+    let known = |t| profiles(&[group(Place::All)], UtcMicros(0), t)[0].rows[0].known.clone();
+    assert_eq!(known(&EN), "completeness 98.2 % · unknown: 1.8 % agent offline");
+    assert_eq!(known(&FR), "complétude 98,2\u{a0}% · inconnu\u{a0}: 1,8\u{a0}% agent hors ligne");
 }
 
 #[test]
