@@ -24,13 +24,12 @@ use sitepulse_daemon::notify::Progress as Heartbeat;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_model::check::{AssignedCheck, BROWSER, BROWSER_ALONE, BROWSER_WAIT_US_MAX};
 use sitepulse_model::control::{ControlEvent, ControlLog, EventId};
-use sitepulse_model::expect::Pool;
 use sitepulse_model::id::{Bucket, CheckNo, Incarnation, Revision};
 use sitepulse_model::record::{Missed, MissedCause, ProbeResult, Provenance, Record};
 use sitepulse_model::schedule::{Action, HostLimit, MissedSlots, Plan, Scheduler};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_probe::tools::Tools;
-use sitepulse_probe::{Probe, Run};
+use sitepulse_probe::{Pool, Probe, Run};
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, watch};
 

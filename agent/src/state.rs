@@ -12,13 +12,15 @@ use sitepulse_model::control::ControlEvent;
 use sitepulse_model::id::{AgentName, AgentNo, CheckNo, Incarnation, Region};
 use sitepulse_model::time::UtcMicros;
 use sitepulse_wire::frame::{FrameDecoder, FrameError, Message, PUSH_BYTES_MAX};
-use sitepulse_wire::message::{ASSIGNMENT_PART_MAX, AssignmentPart, ToAgent, ToCollector};
+use sitepulse_wire::message::{AssignmentPart, ToAgent, ToCollector};
 use thiserror::Error;
 
 use crate::spool::schema::migrate;
 
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "state.db";
+/// Checks of a stored part: few, and one part after the other, for what this thread once took of memory stays with it.
+const PART_CHECKS: usize = 50;
 
 const MIGRATIONS: &[&str] = &[
     "
@@ -278,22 +280,19 @@ impl StateDb {
 
     /// Replaces what the agent runs.
     pub fn save_assignment(&mut self, assignment: &Assignment) -> Result<(), StateError> {
-        let chunks: Vec<&[AssignedCheck]> = assignment.checks.chunks(ASSIGNMENT_PART_MAX).collect();
+        let chunks: Vec<&[AssignedCheck]> = assignment.checks.chunks(PART_CHECKS).collect();
         let empty: [&[AssignedCheck]; 1] = [&[]];
         let chunks = if chunks.is_empty() { &empty[..] } else { &chunks[..] };
-        let mut frames = Vec::new();
-        for (index, checks) in chunks.iter().enumerate() {
-            let message = ToAgent::Assignment(AssignmentPart {
-                revision: assignment.revision,
-                part: index as u32,
-                parts: chunks.len() as u32,
-                checks: checks.to_vec(),
-            });
-            frames.push(message.encode().map_err(|error| self.damaged(error.to_string()))?);
-        }
         self.transaction(|transaction| {
             transaction.execute("DELETE FROM assignment", [])?;
-            for (part, frame) in frames.iter().enumerate() {
+            for (part, checks) in chunks.iter().enumerate() {
+                let message = ToAgent::Assignment(AssignmentPart {
+                    revision: assignment.revision,
+                    part: part as u32,
+                    parts: chunks.len() as u32,
+                    checks: checks.to_vec(),
+                });
+                let frame = message.encode().map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
                 transaction.execute(
                     "INSERT INTO assignment (part, revision, frame) VALUES (?1, ?2, ?3)",
                     params![part, assignment.revision, frame],

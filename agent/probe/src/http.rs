@@ -25,6 +25,8 @@ mod redirect;
 mod url;
 mod wire;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hyper::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION};
 use hyper::http::response::Parts;
@@ -40,6 +42,7 @@ use self::redirect::Next;
 pub(crate) use self::url::Url;
 use self::wire::Stream;
 use crate::attempt::{Answer, Attempt, Failure};
+use crate::pool::Pool;
 use crate::tls::TlsClient;
 use crate::{connect, http3, human_us, tls};
 
@@ -51,10 +54,17 @@ pub(crate) const HEADERS_MAX: usize = 100;
 /// Pieces of a body taken in without a pause, however small; then the other runs of this thread have their turn.
 const TURN_PIECES: usize = 16;
 
-/// An `http` check, parsed once and run many times.
+/// An `http` check, prepared once and run many times. Small: ten thousand of them differ in their URL alone.
 #[derive(Debug)]
 pub(crate) struct HttpProbe {
-    url: Url,
+    /// As it is asked for. Its parts take four times as much, and are found again in no time.
+    url: Box<str>,
+    manner: Arc<Manner>,
+}
+
+/// How a URL is asked for.
+#[derive(Debug)]
+pub(crate) struct Manner {
     method: Method,
     headers: Headers,
     body: Option<SecretText>,
@@ -62,10 +72,10 @@ pub(crate) struct HttpProbe {
     route: Route,
 }
 
-impl HttpProbe {
+impl Manner {
+    /// Of a check, apart from its URL. Prefer [`Pool::manner`].
     pub(crate) fn new(target: &HttpTarget) -> Result<Self, String> {
         Ok(Self {
-            url: first_url(target)?,
             method: method(&target.method)?,
             headers: Headers::new(&target.headers, target.auth.as_ref(), target.compression)?,
             body: target.body.clone(),
@@ -73,23 +83,28 @@ impl HttpProbe {
             route: Route::new(target.http, target.family, target.proxy.as_deref(), &target.tls)?,
         })
     }
+}
+
+impl HttpProbe {
+    pub(crate) fn new(target: &HttpTarget, pool: &mut Pool) -> Result<Self, String> {
+        let url = first_url(target)?.to_string().into();
+        Ok(Self { url, manner: pool.manner(target)? })
+    }
 
     pub(crate) async fn talk(&self, attempt: &mut Attempt<'_>) -> Result<Answer, Failure> {
+        let Manner { method, headers, body, redirects, route } = &*self.manner;
+        let url = Url::again(&self.url)
+            .map_err(|reason| Failure::new(Cause::AgentFault, Phase::Total, format!("agent: {reason}")))?;
         let secrets = &attempt.secrets;
         let request = Request {
-            method: self.method.clone(),
-            url: &self.url,
-            headers: self.headers.resolve(secrets)?,
-            body: self
-                .body
-                .as_ref()
-                .map(|body| secrets.resolve(body))
-                .transpose()?
-                .map_or_else(Bytes::new, Bytes::from),
-            secret_body: self.body.as_ref().is_some_and(|body| body.name().is_some()),
-            redirects: self.redirects,
+            method: method.clone(),
+            url: &url,
+            headers: headers.resolve(secrets)?,
+            body: body.as_ref().map(|body| secrets.resolve(body)).transpose()?.map_or_else(Bytes::new, Bytes::from),
+            secret_body: body.as_ref().is_some_and(|body| body.name().is_some()),
+            redirects: *redirects,
         };
-        fetch(attempt, &self.route, request, None).await
+        fetch(attempt, route, request, None).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! Probes: one run of one check, measured and judged.
 //!
-//! Reading order: [`run`] is a run from its start to its result; [`attempt`] is what an attempt notes on its way, `evidence` what it notes of a run that is not up; [`tools`] is what all probes
+//! Reading order: [`run`] is a run from its start to its result; [`attempt`] is what an attempt notes on its way, `evidence` what it notes of a run that is not up; [`Pool`] is what checks have in common, [`tools`] is what all probes
 //! of an agent share: `policy` (which addresses may be dialled), [`connect`] (names and connections), [`tls`]. Then one file a kind.
 //!
 //! A failed probe is data, not an error: [`Probe::run`] always gives a result. What the agent itself could not do is
@@ -15,6 +15,7 @@
 mod attempt;
 mod evidence;
 mod exchange;
+mod pool;
 mod run;
 #[cfg(test)]
 mod testing;
@@ -48,6 +49,7 @@ mod udp;
 mod web_vitals;
 mod websocket;
 
+pub use pool::Pool;
 pub use run::{Probe, Run};
 
 /// Most bytes of decoded body that a run reads.

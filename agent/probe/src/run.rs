@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use hyper::HeaderMap;
 use sitepulse_daemon::clock;
 use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind};
-use sitepulse_model::expect::{self, Expectation, Headers, Outcome, Pool};
+use sitepulse_model::expect::{self, Expectation, Headers, Outcome};
 use sitepulse_model::id::{CheckNo, Revision};
 use sitepulse_model::record::{Cause, FactKey, Phase, Phases, ProbeResult, ProbeState, detail};
 use sitepulse_model::time::UtcMicros;
@@ -19,6 +20,7 @@ use sitepulse_model::vitals::profile::Thresholds;
 use crate::attempt::{Answer, Attempt, Failure};
 use crate::judge::{self, Case};
 use crate::network::Contact;
+use crate::pool::Pool;
 use crate::tools::Tools;
 use crate::{BODY_BYTES_MAX, human_us};
 use crate::{certificate, dns, domain, evidence, flow, grpc, http, icmp, imap, smtp, tcp, udp, web_vitals, websocket};
@@ -54,10 +56,10 @@ pub struct Probe {
     panicked: AtomicBool,
 }
 
-/// The prober of each kind, or why there is none. Boxed: ten thousand small ones should not each take the room of the largest.
+/// The prober of each kind, or why there is none. Boxed where they are large: ten thousand small ones should not each take the room of the largest.
 #[derive(Debug)]
 enum Kind {
-    Http(Box<http::HttpProbe>),
+    Http(http::HttpProbe),
     Tcp(Box<tcp::TcpProbe>),
     Udp(Box<udp::UdpProbe>),
     Icmp(Box<icmp::IcmpProbe>),
@@ -82,13 +84,13 @@ impl Probe {
         Self::with_pool(assigned, &mut Pool::default())
     }
 
-    /// As [`Probe::new`], one of many: what they all assert is kept once.
+    /// As [`Probe::new`], one of many: what they have in common is kept once.
     pub fn with_pool(assigned: &AssignedCheck, pool: &mut Pool) -> Self {
         let definition = &assigned.definition;
-        let expect: Arc<[Expectation]> = pool.with_defaults(definition.kind.as_str(), &definition.expect).into();
+        let expect = pool.expect(definition);
         Self {
             wants_body: expect::needs_body(&expect),
-            kind: Kind::new(definition, &expect),
+            kind: Kind::new(definition, &expect, pool),
             name: definition.kind.as_str(),
             timeout_us: definition.timeout_us,
             retries: definition.retries,
@@ -99,7 +101,14 @@ impl Probe {
     }
 
     /// Runs the check once: at most its timeout for each attempt, or for each load of a page.
-    pub async fn run(&self, run: Run, tools: &Tools) -> ProbeResult {
+    ///
+    /// Boxed and not inlined, for the size of the program: each unit that holds a future holds all of its code, and this one's is by far the largest.
+    #[inline(never)]
+    pub fn run<'a>(&'a self, run: Run, tools: &'a Tools) -> BoxFuture<'a, ProbeResult> {
+        Box::pin(self.attempts(run, tools))
+    }
+
+    async fn attempts(&self, run: Run, tools: &Tools) -> ProbeResult {
         let mut failed = Vec::new();
         loop {
             let (mut result, worth_another) = self.attempt(&run, tools, &failed).await;
@@ -285,9 +294,9 @@ pub(crate) fn measured(phase: Phase, phases: &Phases) -> Phase {
 }
 
 impl Kind {
-    fn new(definition: &CheckDefinition, expect: &[Expectation]) -> Self {
+    fn new(definition: &CheckDefinition, expect: &[Expectation], pool: &mut Pool) -> Self {
         let made = match &definition.kind {
-            CheckKind::Http(target) => http::HttpProbe::new(target).map(Box::new).map(Self::Http),
+            CheckKind::Http(target) => http::HttpProbe::new(target, pool).map(Self::Http),
             CheckKind::Tcp(target) => tcp::TcpProbe::new(target).map(Box::new).map(Self::Tcp),
             CheckKind::Udp(target) => udp::UdpProbe::new(target).map(Box::new).map(Self::Udp),
             CheckKind::Icmp(target) => icmp::IcmpProbe::new(target).map(Box::new).map(Self::Icmp),

@@ -2,14 +2,12 @@
 //!
 //! The state file's thread and the spool write; what they say comes back as [`Settled`]. What the disk refused is tried again.
 
-use std::collections::BTreeMap;
-
 use sitepulse_daemon::clock;
 use sitepulse_model::check::AssignedCheck;
 use sitepulse_model::control::{ControlEvent, EventId};
-use sitepulse_model::expect::Pool;
 use sitepulse_model::id::Incarnation;
 use sitepulse_model::time::UtcMicros;
+use sitepulse_probe::Pool;
 use tokio::sync::oneshot;
 
 use super::{ACKED_EVERY_US, Engine, EngineError, Entry, REFUSED_MAX, RETRY_US, SLOT_LAG_US_MAX, recovery};
@@ -140,16 +138,16 @@ impl Engine {
         self.carry_out(actions);
         self.send_all(now)?;
         self.storing = Some(now);
-        let mut since = BTreeMap::new();
-        for check in &checks {
+        let since = checks.iter().map(|check| {
             // The schedule keeps the place of a check that keeps its slots.
             let same = self.checks.get(&check.number).is_some_and(|entry| {
                 entry.summary.id == check.definition.id
                     && entry.summary.plan.lattice.interval_us == check.definition.interval_us
             });
             let known = self.since.get(&check.number).filter(|_| same);
-            since.insert(check.number, known.copied().unwrap_or(now.plus_us(1)));
-        }
+            (check.number, known.copied().unwrap_or(now.plus_us(1)))
+        });
+        let since = since.collect();
         let assignment = Assignment { revision, checks, since };
         let (spool, keeper, settle) = (self.spool.clone(), self.keeper.clone(), self.settle.clone());
         self.tasks.spawn("assignment", async move {
@@ -169,16 +167,17 @@ impl Engine {
     /// Runs an assignment that is stored, from the instant it was stored for.
     pub(super) fn take_assignment(&mut self, assignment: Assignment) {
         let from = self.storing.take().unwrap_or_else(clock::now);
-        let mut entries = BTreeMap::new();
         let mut pool = Pool::default();
-        for check in assignment.checks {
+        let mut known = std::mem::take(&mut self.checks);
+        let entry = |check: AssignedCheck| {
             let number = check.number;
             let summary = Summary::of(&check, &self.identity.name);
-            let kept = self.checks.remove(&number).filter(|entry| *entry.summary == summary);
-            entries.insert(number, kept.unwrap_or_else(|| Entry::new(&check, summary, &mut pool)));
-        }
-        let gone = std::mem::replace(&mut self.checks, entries);
-        self.retired.extend(gone.into_iter().map(|(number, entry)| (number, entry.bucket)));
+            let kept = known.remove(&number).filter(|entry| *entry.summary == summary);
+            (number, kept.unwrap_or_else(|| Entry::new(&check, summary, &mut pool)))
+        };
+        // At once: a map that takes its entries one by one in order keeps half of its room empty.
+        self.checks = assignment.checks.into_iter().map(entry).collect();
+        self.retired.extend(known.into_iter().map(|(number, entry)| (number, entry.bucket)));
         self.since = assignment.since;
         self.revision = assignment.revision;
         let checks = &self.checks;

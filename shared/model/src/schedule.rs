@@ -236,9 +236,8 @@ impl Scheduler {
     pub fn assign(&mut self, plans: &[Plan], wall_now: UtcMicros) -> Vec<Action> {
         let mut actions = Vec::new();
         let mut old = core::mem::take(&mut self.entries);
-        self.due.clear();
         self.room.clear();
-        for plan in plans {
+        let entry = |plan: &Plan| {
             let entry = match old.remove(&plan.check) {
                 Some(entry) if entry.plan.lattice == plan.lattice => Entry { plan: *plan, ..entry },
                 gone => {
@@ -246,11 +245,13 @@ impl Scheduler {
                     Entry { plan: *plan, next: plan.lattice.after(wall_now), waiting: None }
                 }
             };
-            self.entries.insert(plan.check, entry);
-        }
+            (plan.check, entry)
+        };
+        // At once: a map that takes its entries one by one in order keeps half of its room empty, and this one stays as it is.
+        self.entries = plans.iter().map(entry).collect();
         actions.extend(old.values().flat_map(|entry| entry.abandon(wall_now)));
-        for (check, entry) in &self.entries {
-            self.due.insert((entry.next, *check));
+        self.due = self.entries.iter().map(|(check, entry)| (entry.next, *check)).collect();
+        for entry in self.entries.values() {
             if let Some(waiting) = entry.waiting {
                 self.room.rejoin(&entry.plan, waiting);
             }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use hyper::Uri;
 use hyper::header::HeaderValue;
+use hyper::http::uri::Scheme;
 
 /// Longest URL that a redirect may lead to, in bytes.
 const URL_BYTES_MAX: usize = 8192;
@@ -37,20 +38,24 @@ impl Url {
     }
 
     fn from_parsed(mut parsed: ::url::Url) -> Result<Self, String> {
-        let tls = match parsed.scheme() {
-            "http" => false,
-            "https" => true,
-            _ => return Err(format!("{:?} is neither http:// nor https://", parsed.as_str())),
-        };
+        if !matches!(parsed.scheme(), "http" | "https") {
+            return Err(format!("{:?} is neither http:// nor https://", parsed.as_str()));
+        }
         // Both can only fail where there is no host, and these schemes have one.
         parsed.set_username("").ok();
         parsed.set_password(None).ok();
         parsed.set_fragment(None);
-        let port = parsed.port_or_known_default().unwrap_or(if tls { 443 } else { 80 });
-        let uri: Uri = parsed.as_str().parse().map_err(|error| format!("{:?}: {error}", parsed.as_str()))?;
+        Self::again(parsed.as_str())
+    }
+
+    /// From the text that one prints as: nothing is made of it again, it is only taken apart.
+    pub(crate) fn again(text: &str) -> Result<Self, String> {
+        let uri: Uri = text.parse().map_err(|error| format!("{text:?}: {error}"))?;
         if uri.host().is_none_or(str::is_empty) {
-            return Err(format!("{:?} has no host", parsed.as_str()));
+            return Err(format!("{text:?} has no host"));
         }
+        let tls = uri.scheme() == Some(&Scheme::HTTPS);
+        let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
         Ok(Self { uri, tls, port })
     }
 
@@ -130,6 +135,7 @@ mod tests {
             let url = Url::parse(text).unwrap();
             assert_eq!((url.tls(), url.host(), url.port()), (tls, host, port), "{text}");
             assert_eq!((url.authority(), url.origin_form().to_string().as_str()), (authority, target), "{text}");
+            assert_eq!(Url::again(&url.to_string()), Ok(url), "{text}");
         }
         for bad in
             ["ftp://a.example/", "shop.example", "http://", "http://a:b@c.example/", "http://a b/", "http://:80/"]

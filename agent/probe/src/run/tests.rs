@@ -98,3 +98,9 @@ fn a_target_that_brings_the_prober_down_does_not_bring_the_agent_down() {
     }
     assert!(probe.panicked.load(Ordering::Relaxed));
 }
+
+#[test]
+fn a_prepared_check_is_small() {
+    // Ten thousand of them are kept between their runs.
+    assert!(size_of::<Probe>() <= 80, "{}", size_of::<Probe>());
+}
