@@ -190,9 +190,10 @@ fn months<'r>(records: impl Iterator<Item = &'r Record>) -> BTreeSet<i64> {
             Record::Dropped(_) => continue,
         };
         if !known.contains(first) || !known.contains(last) {
-            let month = series::month_of(last);
-            months.extend(series::month_of(first)..=month);
-            known = series::month_span(month);
+            let (begin, end) = (series::month_of(first), series::month_of(last));
+            // One that is damaged may end before it begins.
+            months.extend(begin.min(end)..=begin.max(end));
+            known = series::month_span(end);
         }
     }
     months
@@ -475,6 +476,7 @@ mod tests {
             "a range that begins in a month that is known"
         );
         assert_eq!(told(&[missed(70, 70), missed(-1, 69)]), [681, 682, 683, 684]);
+        assert_eq!(told(&[missed(30, 5), missed(6, 6)]), [682, 683], "a damaged one that ends before it begins");
         assert_eq!(told(&[]), [0_i64; 0]);
     }
 

@@ -7,7 +7,7 @@
 //! CPU is that of the receiving process (user and system, all threads). `SITEPULSE_BENCH_RECORDS` sets the records of a round
 //! (default 200,000).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -382,10 +382,11 @@ fn writer(path: PathBuf) -> mpsc::Sender<Job> {
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
              CREATE TABLE result(bucket INTEGER, agent_no INTEGER, incarnation INTEGER, seq INTEGER, check_no INTEGER,
                                  scheduled_us INTEGER, provenance_no INTEGER, body BLOB) STRICT;
-             CREATE TABLE mark(bucket INTEGER, incarnation INTEGER, next_seq INTEGER, PRIMARY KEY(bucket, incarnation)) STRICT, WITHOUT ROWID;",
+             CREATE TABLE mark(incarnation INTEGER PRIMARY KEY, body BLOB) STRICT;",
         )
         .expect("writable");
-        let mut marks: HashMap<(u8, u64), u64> = HashMap::new();
+        // Of each spool, by bucket.
+        let mut marks: HashMap<u64, BTreeMap<u8, u64>> = HashMap::new();
         let mut rollups: HashMap<(u32, i64), Rollup> = HashMap::new();
         let mut body = Vec::new();
         while let Ok(first) = inbox.recv() {
@@ -394,15 +395,15 @@ fn writer(path: PathBuf) -> mpsc::Sender<Job> {
             {
                 let mut insert =
                     transaction.prepare_cached("INSERT INTO result VALUES(?1,?2,?3,?4,?5,?6,?7,?8)").expect("SQL");
-                let mut touched = HashMap::new();
+                let mut touched = BTreeSet::new();
                 for (batch, _) in &group {
                     for entry in &batch.entries {
-                        let next = marks.entry((entry.bucket.0, batch.incarnation.0)).or_default();
+                        let next = marks.entry(batch.incarnation.0).or_default().entry(entry.bucket.0).or_default();
                         if entry.seq.0 < *next {
                             continue;
                         }
                         *next = entry.seq.0 + 1;
-                        touched.insert((entry.bucket.0, batch.incarnation.0), *next);
+                        touched.insert(batch.incarnation.0);
                         let hour = entry.record.scheduled().0 / 3_600_000_000;
                         rollups.entry((entry.record.check().0, hour)).or_default().count(&entry.record);
                         body.clear();
@@ -421,10 +422,14 @@ fn writer(path: PathBuf) -> mpsc::Sender<Job> {
                             .expect("writable");
                     }
                 }
-                let mut set = transaction.prepare_cached("INSERT OR REPLACE INTO mark VALUES(?1,?2,?3)").expect("SQL");
-                for ((bucket, incarnation), next) in touched {
-                    set.execute(rusqlite::params![bucket, incarnation.cast_signed(), next.cast_signed()])
-                        .expect("writable");
+                let mut set = transaction.prepare_cached("INSERT OR REPLACE INTO mark VALUES(?1,?2)").expect("SQL");
+                for incarnation in touched {
+                    body.clear();
+                    for (bucket, next) in &marks[&incarnation] {
+                        body.push(*bucket);
+                        body.extend_from_slice(&next.to_le_bytes());
+                    }
+                    set.execute(rusqlite::params![incarnation.cast_signed(), body]).expect("writable");
                 }
             }
             transaction.commit().expect("writable");

@@ -35,7 +35,8 @@ pub(crate) fn all(tables: Tables<'_>) -> Result<Vec<(SpoolKey, Marks)>, StoreErr
     let mut out = Vec::new();
     while let Some(row) = rows.next()? {
         let (agent, incarnation) = (AgentNo(row.get(1)?), Incarnation(row.get::<_, i64>(2)?.cast_unsigned()));
-        let bad = |what: String| StoreError::BadRow { table: "mark", what: format!("agent {agent}: {what}") };
+        let remedy = "restore a backup, for without it what an agent sends again would count twice";
+        let bad = |what: String| StoreError::BadRow { table: "mark", what: format!("agent {agent}: {what}; {remedy}") };
         let body = row.get_ref(3)?.as_blob().map_err(|error| bad(error.to_string()))?;
         let marks = decode(Bucket(row.get(0)?), body).map_err(|error| bad(error.to_string()))?;
         out.push((SpoolKey { agent, incarnation }, marks));

@@ -442,11 +442,9 @@ CREATE TABLE playbook_entry(
 ) STRICT, WITHOUT ROWID;
 
 -- Scores and indicators.
--- What the scores of the day were made of: store/impact/made.rs; NULL of days before, and where it is not known.
-ALTER TABLE impact_day ADD COLUMN made BLOB;
 -- As impact_day, of several checks together. kind: 1 a group, 2 a region. In the bucket of the name.
 CREATE TABLE impact_set_day(
-    bucket INTEGER NOT NULL, kind INTEGER NOT NULL, name TEXT NOT NULL, day INTEGER NOT NULL, model TEXT NOT NULL, hours BLOB NOT NULL, made BLOB,
+    bucket INTEGER NOT NULL, kind INTEGER NOT NULL, name TEXT NOT NULL, day INTEGER NOT NULL, model TEXT NOT NULL, hours BLOB NOT NULL,
     PRIMARY KEY (bucket, kind, name, day, model)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX impact_set_by_day ON impact_set_day(day);
@@ -491,8 +489,12 @@ CREATE TABLE identity(
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Schema 8: the marks of a spool in one row, see store/marks.rs. Between this and what comes after it they are moved.
+/// Schema 8: the marks of a spool in one row, see store/marks.rs. Between this and what comes after it they are moved. What scores were made of.
 const V8: &str = "
+-- What the scores of the day were made of: store/impact/made.rs; NULL of days before, and where it is not known.
+ALTER TABLE impact_day ADD COLUMN made BLOB;
+ALTER TABLE impact_set_day ADD COLUMN made BLOB;
+
 ALTER TABLE mark RENAME TO mark_7;
 
 -- In the bucket of the agent's name.

@@ -349,7 +349,12 @@ pub(crate) fn gather(tables: Tables<'_>, portions: &[Portion]) -> Result<BTreeMa
         let source = match last {
             Some((known, source)) if known == number => source,
             Some(_) | None => {
-                let source = sources.of(number).ok().map(|source| (source.agent, source.incarnation));
+                let source = match sources.of(number) {
+                    Ok(source) => Some((source.agent, source.incarnation)),
+                    Err(error) if error.is_damage() => None,
+                    // A disk that fails for a moment loses nobody's records: the round is tried again.
+                    Err(error) => return Err(error),
+                };
                 last = Some((number, source));
                 source
             }

@@ -13,7 +13,7 @@ use sitepulse_model::time::{Span, UtcMicros};
 
 use super::seal::{self, PairKey};
 use super::series::{self, Sealed};
-use super::{StoreError, Tables, impact, incidents, mend, records, rollup, rows, vital_days};
+use super::{StoreError, Tables, impact, incidents, marks, mend, records, rollup, rows, vital_days};
 use crate::alert::integrity;
 use crate::latency::{Day, DayLatencies, Hour, Sample};
 use crate::seal::{Intervals, last_slot};
@@ -94,6 +94,11 @@ pub(crate) fn verify(tables: Tables<'_>) -> Result<Verified, StoreError> {
                 found.problem(what);
             }
         }
+        Err(StoreError::BadRow { table, what }) => found.problem(format!("table {table}: {what}")),
+        Err(error) => return Err(error),
+    }
+    match marks::all(tables) {
+        Ok(_) => {}
         Err(StoreError::BadRow { table, what }) => found.problem(format!("table {table}: {what}")),
         Err(error) => return Err(error),
     }

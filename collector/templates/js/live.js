@@ -37,8 +37,11 @@
   const twin = (one, from, to) => named(name(one), to)[named(name(one), from).indexOf(one)];
 
   // Elements of one kind in one place are written anew where they differ, others are replaced: text that somebody marked stays marked.
+  // Fields are replaced, for a field that was written in once shows no new value; and so is a form that does something else now.
+  const FIELDS = "input, select, textarea";
   const alike = (one, other) => one.nodeName === other.nodeName && one.id === other.id &&
-    one.childNodes.length === other.childNodes.length && (!one.matches?.(THINGS) || name(one) === name(other));
+    one.childNodes.length === other.childNodes.length && !one.matches?.(FIELDS) &&
+    one.getAttribute?.("action") === other.getAttribute?.("action") && (!one.matches?.(THINGS) || name(one) === name(other));
   const write = (one, other) => {
     if (one.isEqualNode(other)) return;
     if (!alike(one, other)) { one.replaceWith(other); return; }
@@ -52,11 +55,13 @@
   // Nothing is taken away under somebody's hand: neither a field that is written in nor a button that is pressed down.
   let pressed = false, skipped = false;
   const busy = (part) => pressed ||
-    part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea") ||
+    part.contains(document.activeElement) && document.activeElement.matches(FIELDS) ||
     part.querySelector("dialog[open]");
   const free = () => setTimeout(() => { if (skipped) look(); });
   document.addEventListener("focusout", free);
   document.addEventListener("pointerdown", ({ button }) => { pressed = button === 0; });
+  // Some drags end without a word.
+  document.addEventListener("pointermove", ({ buttons }) => { if (pressed && !buttons) { pressed = false; free(); } });
   for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => { pressed = false; free(); });
 
   const replace = (part, next) => {
@@ -66,10 +71,10 @@
     const whole = part === main;
     if ((whole ? part.innerHTML === next.innerHTML : part.outerHTML === next.outerHTML) || "keep" in part.dataset) return;
     if (busy(part)) { skipped = true; return; }
-    const drafts = [...part.querySelectorAll("input, select, textarea")].filter(drafted)
+    const drafts = [...part.querySelectorAll(FIELDS)].filter(drafted)
       .map((field) => [field, twin(field, part, next)]);
     // What has no place any more would be lost.
-    if (drafts.some(([, to]) => !to)) return;
+    if (drafts.some(([, to]) => !to)) { skipped = true; return; }
     for (const [from, to] of drafts) {
       to.value = from.value;
       to.checked = from.checked;

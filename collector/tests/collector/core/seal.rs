@@ -292,6 +292,7 @@ fn damage(dir: &std::path::Path, table: &str) {
     let select = format!("SELECT rowid, body FROM {table}");
     let (key, select) = match table {
         "chunk" | "rollup" => ("rowid", select),
+        "mark" => ("agent_no", format!("SELECT agent_no, body FROM {table}")),
         _ => ("check_no", format!("SELECT check_no, body FROM {table}")),
     };
     let rows: Vec<(i64, Vec<u8>)> = {
@@ -569,9 +570,10 @@ fn verify_finds_what_is_damaged_and_nothing_else() {
     damage(dir.path(), "chunk");
     damage(dir.path(), "series");
     damage(dir.path(), "pair");
+    damage(dir.path(), "mark");
     let (_, told) = verified(dir.path());
     let problems = told["problems"].to_string();
-    for table in ["table chunk", "table series", "table pair"] {
+    for table in ["table chunk", "table series", "table pair", "table mark"] {
         assert!(problems.contains(table), "{problems}");
     }
 }
