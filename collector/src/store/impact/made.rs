@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(bytes.len(), 7 + 2 * 19 + 2 * (2 + 2 * 7));
         assert_eq!(decode(&bytes), Ok(day));
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let golden = "01624e1202020001581b2c8716d9cef7ef3fae47e17a14aeef3f02b80b000000000000f03f0000000000001440000200270c \
+        let golden = "01624e1202020001581b2c8716d9cef7ef3fae47e17a14aeef3f02b80b000000000000f03f0000000000001440000200270c\
                     52b87e3f01ee0200000040170200581ba4707d3f01ee0200000040";
         assert_eq!(hex, golden);
         assert_eq!(encode(&Day::new()).len(), 7);
