@@ -110,6 +110,6 @@ pub(crate) fn all_but(book: &crate::book::Book, table: &str, id: &str) -> Writte
 }
 
 /// What is in force stands in no file.
-fn nowhere() -> Place {
+pub(crate) fn nowhere() -> Place {
     Place { file: "(in force)".into(), line: 1, column: 1 }
 }

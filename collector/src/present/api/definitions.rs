@@ -223,6 +223,15 @@ pub async fn retire(
         Ok((write::all_but(book, &kind, &id), options))
     })
     .await
+    .map_err(of_no_file)
+}
+
+/// What is wrong with what would be left, without its place: it stands in no file.
+fn of_no_file(why: Problem) -> Problem {
+    let place = format!("{}: ", write::nowhere());
+    let errors = why.view().errors.into_iter();
+    let errors = errors.map(|error| error.strip_prefix(&place).map(ToOwned::to_owned).unwrap_or(error)).collect();
+    why.with_errors(errors)
 }
 
 /// What a form of the console was opened with.

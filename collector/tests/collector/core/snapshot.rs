@@ -381,10 +381,14 @@ fn what_stays_as_it_is_costs_nothing() {
     assert_eq!(look(&mut keeper, &world), (4, 4, 12));
     assert_eq!(look(&mut keeper, &world), (0, 0, 0));
     report(&mut world, ProbeState::Up);
-    // Each pair has a newer result to show; none changes a verdict. Of the anchor nobody was heard: one more run of each agent is overdue.
-    assert_eq!(look(&mut keeper, &world), (3, 0, 12));
+    // Each pair has a newer result to show; none changes a verdict. Of the anchor nobody was heard: with some agents one more run is overdue.
+    let (looked_at, judged, counted) = look(&mut keeper, &world);
+    assert_eq!((looked_at, judged), (3, 0));
+    assert!((9..=12).contains(&counted), "{counted}");
     report(&mut world, ProbeState::Down);
-    assert_eq!(look(&mut keeper, &world), (3, 3, 12));
+    let (looked_at, judged, counted) = look(&mut keeper, &world);
+    assert_eq!((looked_at, judged), (3, 3));
+    assert!((9..=12).contains(&counted), "{counted}");
     world.step(What::Results { agent: 1, check: 1, late: 3, count: 1, state: ProbeState::Up });
     assert_eq!(look(&mut keeper, &world).2, 1, "what went on as it was is not counted again");
 }

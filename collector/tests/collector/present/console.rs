@@ -215,7 +215,8 @@ async fn the_navigation_has_groups_and_marks_where_one_is() {
     assert_eq!(places.matches("aria-current").count(), 1);
     assert!(places.contains("href=\"/api/v1/docs\" aria-current=\"page\""), "{places}");
     // On a phone the same behind one menu, which says where one is.
-    let menu = page.split_once("<details class=\"menu\">").unwrap().1.split_once("</details>").unwrap().0;
+    let menu =
+        page.split_once("<details class=\"menu\" id=\"places-menu\">").unwrap().1.split_once("</details>").unwrap().0;
     assert!(menu.contains("API</summary>") && menu.contains("href=\"/windows\""), "{menu}");
 }
 
