@@ -1,7 +1,8 @@
 //! Stores of schemas before: `tests/fixtures/schema-3` was made by the last build that wrote it, with a real agent that was suspended, cut off
 //! from its target, killed and started again; `schema-4` likewise, with a target that went away for a while and three quarters of its records sealed; `schema-6`
-//! with an incident and its message, a user's password, an audit log, scores, a request that was done once, sealed records and blocks. Beside each database lies
-//! what that build explained of it.
+//! with an incident and its message, a user's password, an audit log, scores, a request that was done once, sealed records and blocks; `schema-7` is that store as the last build
+//! of its schema left it after a start, with scores, jobs and findings, and with a gap written into a mark. Beside each database lies what that build explained of it,
+//! but for `schema-7`, of which that is what lies beside `schema-6`.
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +14,8 @@ use sitepulse_collector::engine::Engine;
 use sitepulse_collector::ingest::IngestJob;
 use sitepulse_collector::store::rows::Arrival;
 use sitepulse_collector::store::{block, chunk, rollup};
-use sitepulse_model::id::{AgentNo, CheckId, CheckNo, Incarnation, Seq};
-use sitepulse_model::record::Record;
+use sitepulse_model::id::{AgentNo, Bucket, CheckId, CheckNo, Incarnation, Seq};
+use sitepulse_model::record::{ProbeState, Record};
 use sitepulse_model::sla::Account;
 use sitepulse_model::time::{Span, UtcMicros};
 use sitepulse_wire::message::Entry;
@@ -26,6 +27,7 @@ fn fixture(schema: i64, name: &str) -> PathBuf {
 }
 
 fn explained(schema: i64, check: &str) -> Value {
+    let schema = if schema == 7 { 6 } else { schema };
     serde_json::from_str(&std::fs::read_to_string(fixture(schema, &format!("explain-{check}.json"))).unwrap()).unwrap()
 }
 
@@ -38,7 +40,7 @@ fn assert_same(schema: i64, engine: &Engine) {
     let book = engine.shared().book();
     let checks: &[(&str, u64, u64)] = match schema {
         3 => &[("shop", 25, 4), ("gone", 14, 2)],
-        6 => &[("shop", 53, 19), ("gone", 10, 0), ("mail", 52, 19)],
+        6 | 7 => &[("shop", 53, 19), ("gone", 10, 0), ("mail", 52, 19)],
         _ => &[("shop", 14, 0), ("gone", 13, 0), ("mail", 14, 0)],
     };
     for (check, stored, stopped) in checks.iter().copied() {
@@ -92,7 +94,7 @@ fn records_before(db: &Connection, schema: i64) -> Vec<Key> {
         let record = sitepulse_wire::record::decode(&row.get::<_, Vec<u8>>(3).unwrap()).unwrap();
         vec![(number(0) as u32, number(1).cast_unsigned(), number(2).cast_unsigned(), record.check().0, record)]
     };
-    if schema == 6 {
+    if schema >= 6 {
         let sources = {
             let mut statement = db.prepare("SELECT source_no, agent_no, incarnation FROM source").unwrap();
             let rows =
@@ -176,6 +178,38 @@ fn figures_survive_the_migration_and_the_sealing_after_it() {
     figures_survive_from(3);
     figures_survive_from(4);
     figures_survive_from(6);
+    figures_survive_from(7);
+}
+
+/// What was not seen before the migration is new after it, and what was seen is not; nothing of what else the store holds is damaged.
+#[test]
+fn a_gap_in_a_mark_survives_the_migration_and_scores_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(fixture(7, "collector.db"), dir.path().join("collector.db")).unwrap();
+    let mut engine = on_disk(dir.path());
+    let (incarnation, bucket) = (Incarnation((-8_189_984_684_836_045_511_i64).cast_unsigned()), Bucket(9));
+    let check = engine.shared().book().checks().find(|check| check.bucket() == bucket).unwrap().number;
+    let mut again = batch(1, Vec::new());
+    again.incarnation = incarnation;
+    for (nth, (seq, duplicates)) in
+        [(54, 1), (55, 0), (57, 0), (58, 1), (59, 1), (60, 0), (56, 0), (55, 1)].into_iter().enumerate()
+    {
+        let record = result(check, 600 * nth.cast_signed() as i64, ProbeState::Up);
+        again.entries = vec![Entry { bucket, seq: Seq(seq), provenance: 0, record }];
+        let job = IngestJob { agent: AgentNo(1), received_at: UtcMicros(i64::MAX / 2), batch: again.clone() };
+        assert_eq!(engine.ingest(vec![job]).unwrap()[0].duplicates, duplicates, "{seq}");
+    }
+    let scores = "SELECT (SELECT count(*) FROM impact_day WHERE made IS NULL) + (SELECT count(*) FROM impact_set_day WHERE made IS NULL)";
+    let scores: i64 = engine.store().connection().query_row(scores, [], |row| row.get(0)).unwrap();
+    assert_eq!(scores, 6);
+    drop(engine);
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_sitepulse-collector"))
+        .args(["verify", "--json", "--data-dir"])
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &told["problems"]), (Some(0), &serde_json::json!([])), "{told}");
 }
 
 /// What an earlier build sealed is written by this one to the last bit: chunks and rollups have one form for what they hold.

@@ -196,9 +196,11 @@ async fn a_store_opened_again_knows_the_same() {
     found.more.push((FactKey::VitalsReport, hostile_report()));
     found.more.push((FactKey::Screenshot, base64(&jpeg(1))));
     pages.ran(agent, 20, &found).await;
+    // Of one period: completeness changes with each instant.
+    let now = sitepulse_daemon::instant::format(sitepulse_daemon::clock::now());
     let told = async |bench: &super::bench::Bench| {
         let check = bench.get("/api/v1/checks/shop-vitals").await.json();
-        let vitals = bench.get("/api/v1/checks/shop-vitals/vitals").await.json();
+        let vitals = bench.get(&format!("/api/v1/checks/shop-vitals/vitals?to={now}")).await.json();
         (check["agents"][0]["vitals"].clone(), check["screenshots"].clone(), vitals["groups"].clone())
     };
     let before = told(&pages.bench).await;
