@@ -192,17 +192,22 @@ struct Done {
 }
 
 struct Entry {
-    /// Shared with answers to people: there may be ten thousand, and the schedule does not wait for copies.
-    summary: Arc<Summary>,
+    held: Arc<Held>,
     bucket: Bucket,
-    probe: Arc<Probe>,
     last: Option<Last>,
+}
+
+/// What stays of a check for as long as it is assigned. Shared with its runs and with answers to people: there may be ten thousand, and the
+/// schedule does not wait for copies.
+struct Held {
+    summary: Summary,
+    probe: Probe,
 }
 
 impl Entry {
     fn new(assigned: &AssignedCheck, summary: Summary, pool: &mut Pool) -> Self {
-        let probe = Arc::new(Probe::with_pool(assigned, pool));
-        Self { bucket: summary.bucket(), probe, summary: Arc::new(summary), last: None }
+        let probe = Probe::with_pool(assigned, pool);
+        Self { bucket: summary.bucket(), held: Arc::new(Held { summary, probe }), last: None }
     }
 }
 
@@ -346,7 +351,7 @@ impl Engine {
     }
 
     fn plans(&self) -> Vec<Plan> {
-        self.checks.values().map(|entry| entry.summary.plan).collect()
+        self.checks.values().map(|entry| entry.held.summary.plan).collect()
     }
 
     /// Starts runs and notes what is missed.
@@ -423,11 +428,11 @@ impl Engine {
             first: slot,
             slots: OpenSlots { revision, bucket: entry.bucket, last: slot, count: 1 },
         });
-        let (probe, tools, done) = (entry.probe.clone(), self.tools.clone(), self.done.clone());
+        let (held, tools, done) = (entry.held.clone(), self.tools.clone(), self.done.clone());
         self.tasks.spawn("probe", async move {
             let run = Run { check, revision, slot, started: clock::now(), note_all: false };
             // The engine may have stopped waiting; the next start finds the run missed.
-            drop(done.send(Done { host, result: probe.run(run, &tools).await }));
+            drop(done.send(Done { host, result: held.probe.run(run, &tools).await }));
         });
     }
 

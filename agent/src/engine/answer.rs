@@ -102,7 +102,7 @@ impl Engine {
     /// Answers the command line on the state file's thread, which alone may store an order.
     pub(super) fn answer_person(&mut self, request: Request, reply: oneshot::Sender<Answer>) {
         let (identity, log, now) = (self.identity.clone(), self.log.clone(), clock::now());
-        let checks: Vec<_> = self.checks.values().map(|entry| (entry.summary.clone(), entry.last.clone())).collect();
+        let checks: Vec<_> = self.checks.values().map(|entry| (entry.held.clone(), entry.last.clone())).collect();
         // At most a second old.
         let spool = SpoolView::of(&self.figures.borrow(), self.spool_bytes_max);
         let live = Some(Live {
@@ -117,7 +117,7 @@ impl Engine {
         });
         let settle = self.settle.clone();
         self.keeper.run(move |state| {
-            let checks = checks.iter().map(|(summary, last)| (&**summary, last.as_ref())).collect();
+            let checks = checks.iter().map(|(held, last)| (&held.summary, last.as_ref())).collect();
             let mut desk = Desk { identity: &identity, state, log: &log, checks, spool, live };
             let (answer, event) = control::answer(&request, &mut desk, now);
             drop(settle.send(Settled::Answered { answer: Box::new(answer), event, reply }));

@@ -141,8 +141,8 @@ impl Engine {
         let since = checks.iter().map(|check| {
             // The schedule keeps the place of a check that keeps its slots.
             let same = self.checks.get(&check.number).is_some_and(|entry| {
-                entry.summary.id == check.definition.id
-                    && entry.summary.plan.lattice.interval_us == check.definition.interval_us
+                entry.held.summary.id == check.definition.id
+                    && entry.held.summary.plan.lattice.interval_us == check.definition.interval_us
             });
             let known = self.since.get(&check.number).filter(|_| same);
             (check.number, known.copied().unwrap_or(now.plus_us(1)))
@@ -172,7 +172,7 @@ impl Engine {
         let entry = |check: AssignedCheck| {
             let number = check.number;
             let summary = Summary::of(&check, &self.identity.name);
-            let kept = known.remove(&number).filter(|entry| *entry.summary == summary);
+            let kept = known.remove(&number).filter(|entry| entry.held.summary == summary);
             (number, kept.unwrap_or_else(|| Entry::new(&check, summary, &mut pool)))
         };
         // At once: a map that takes its entries one by one in order keeps half of its room empty.
@@ -192,7 +192,7 @@ impl Engine {
         let incarnation = self.figures.borrow().stats.incarnation;
         if incarnation != self.incarnation {
             self.incarnation = incarnation;
-            let checks = self.checks.values().map(|entry| (entry.summary.plan, entry.bucket));
+            let checks = self.checks.values().map(|entry| (entry.held.summary.plan, entry.bucket));
             let records = recovery::lost(checks, &self.since, self.acked_until, clock::now());
             self.spool.submit(Submission { records, ..Submission::default() })?;
             if self.noted != Noted::Saving {

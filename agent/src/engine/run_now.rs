@@ -25,13 +25,13 @@ impl Engine {
                 return;
             }
         };
-        let Summary { id, target, plan, .. } = &*entry.summary;
+        let Summary { id, target, plan, .. } = &entry.held.summary;
         let (id, target) = (id.to_string(), target.to_string());
         let (check, revision) = (plan.check, plan.revision);
-        let (probe, tools) = (entry.probe.clone(), self.tools.clone());
+        let (held, tools) = (entry.held.clone(), self.tools.clone());
         self.tasks.spawn("run now", async move {
             let now = clock::now();
-            let result = probe.run(Run { check, revision, slot: now, started: now, note_all: true }, &tools).await;
+            let result = held.probe.run(Run { check, revision, slot: now, started: now, note_all: true }, &tools).await;
             drop(permit);
             // Who asked may be gone.
             drop(reply.send(Ok((id, target, Box::new(result)))));
@@ -42,7 +42,7 @@ impl Engine {
         let refused = |exit, reason| Err(RunNowRefused { exit, reason });
         let entry = match check {
             CheckName::Number(number) => self.checks.get(number),
-            CheckName::Id(id) => self.checks.values().find(|entry| entry.summary.id.as_str() == id),
+            CheckName::Id(id) => self.checks.values().find(|entry| entry.held.summary.id.as_str() == id),
         };
         let Some(entry) = entry else {
             return refused(
@@ -53,10 +53,10 @@ impl Engine {
                 },
             );
         };
-        let number = entry.summary.plan.check;
+        let number = entry.held.summary.plan.check;
         if let Some(suspension) = self.log.suspended_at(self.identity.agent, number, clock::now()) {
             let until = sitepulse_daemon::instant::format(suspension.span.to);
-            let (id, author, why) = (&entry.summary.id, &suspension.author, &suspension.reason);
+            let (id, author, why) = (&entry.held.summary.id, &suspension.author, &suspension.reason);
             let reason = format!("check {id} is suspended until {until} by {author}: {why}; resume it first");
             return refused(Exit::Failure, reason);
         }
