@@ -19,7 +19,7 @@
 //! A shell that sleeps until each slot wakes its processor for each, and that costs more than a cheap run. [`Scheduler::wake_at`] puts the
 //! wake-ups on a lattice of [`WAKE_US`]: slots that are due within one step of it start together. Nothing is hidden by that: the slot stays
 //! the instant it was due at, the run's start is read when it starts, and the lag between them is told. Nor is a phase measured wrongly:
-//! each run reads the clock as it begins, and those that share a step are the ones that the offsets put there, six at 1,000 runs a second,
+//! each run reads the clock as it begins, and those that share a step are the ones that the offsets put there, a few at 1,000 runs a second,
 //! so what a run waits for its neighbours' work is what it would wait for a busy processor anyway.
 
 mod waiting;
@@ -40,7 +40,7 @@ pub const WAIT_US_MAX: u64 = 5_000_000;
 /// Longest sleep between two calls, so that a step of the wall clock is seen soon: 10 s.
 pub const POLL_US_MAX: u64 = 10_000_000;
 /// Distance of two wake-ups for slots, in microseconds: see [`Scheduler::wake_at`]. Small beside the 50 ms that a start may lag.
-pub const WAKE_US: i64 = 6_000;
+pub const WAKE_US: i64 = 4_000;
 /// The least difference of the two clocks that counts as a step of the wall clock: more than 2 s.
 pub const STEP_US_MIN: i64 = 2_000_000;
 
