@@ -43,6 +43,14 @@ pub struct RegionSees {
     pub score: Arc<CheckScore>,
 }
 
+/// A check's score as each region sees it, of scores that were found. After a change of the model regions follow some seconds later: each has the one that it was found by.
+pub fn seen_by(scores: &Scores, check: CheckNo) -> impl Iterator<Item = RegionSees> {
+    scores.regions.iter().filter_map(move |(region, seen)| {
+        let score = seen.checks.get(&check)?.clone();
+        Some(RegionSees { region: region.clone(), model: seen.model.label.clone(), score })
+    })
+}
+
 impl Present {
     /// The scores of now: what the board has. Where no task keeps it they are found first; where one does, and has only begun, a turn of them.
     ///
@@ -106,13 +114,8 @@ impl Present {
     /// When they must be found and the store cannot be read.
     pub async fn seen_by_regions(&self, check: CheckNo) -> Answer<Vec<RegionSees>> {
         let scores = self.scores().await?;
-        // After a change of the model regions follow some seconds later: each has the one that it was found by.
-        let of_board = |(region, seen): (&Region, &Arc<Scores>)| {
-            let score = seen.checks.get(&check)?.clone();
-            Some(RegionSees { region: region.clone(), model: seen.model.label.clone(), score })
-        };
         let mut found: Vec<RegionSees> = if self.app().board().is_kept() {
-            scores.regions.iter().filter_map(of_board).collect()
+            seen_by(&scores, check).collect()
         } else {
             let found = regions::find(self.app(), &[check], &scores.model, clock::now()).await?;
             let one = |(region, score)| RegionSees { region, model: scores.model.label.clone(), score };
