@@ -280,8 +280,8 @@ async fn scores_of_two_models_are_never_told_together() {
     // The defect: what a region saw of a check bore the new model's name meanwhile.
     let seen_by_regions = || {
         let number = bench.app.book().check_by_id(&CheckId::parse("shop-vitals").unwrap()).unwrap().number;
-        let models = seen_by(&bench.app.board().newest().unwrap(), number).map(|seen| seen.model);
-        models.collect::<Vec<String>>()
+        let scores = bench.app.board().newest().unwrap();
+        seen_by(&scores, number).map(|seen| seen.model).collect::<Vec<String>>()
     };
     assert_eq!(seen_by_regions(), ["built-in@1"]);
     // Of one of the checks alone a region has no score to tell.
