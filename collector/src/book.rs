@@ -46,8 +46,8 @@ pub use groups::Gathered;
 pub use objects::{Coded, Histories, Object, ObjectKind, Objects, Revised};
 pub(crate) use pair::newest_rank;
 pub use pair::{ConservationRow, LastResult, Ledger, Pair};
-pub(crate) use sight::soonest;
 pub use sight::{Ends, Sight, Sights};
+pub(crate) use sight::{soonest, voting};
 pub(crate) use until::Mark;
 pub use windows::{Covered, Occurrence};
 

@@ -2,10 +2,11 @@
 //!
 //! A run that cannot connect tells nothing of them, so what was seen before it stands; a run that is well without one tells that there is none any more.
 
-use sitepulse_model::id::AgentNo;
+use sitepulse_model::id::{AgentNo, CheckNo};
 use sitepulse_model::record::{FactKey, ProbeResult, ProbeState};
 use sitepulse_model::time::{SECOND_US, UtcMicros};
 
+use super::Book;
 use super::check::Check;
 
 /// Of several agents those count that saw it within so long of the newest, in microseconds: two days. An agent that looks no more would tell of an old certificate for ever.
@@ -69,6 +70,14 @@ impl Sights {
     }
 }
 
+/// Whose sights count: agents that are enrolled and have a vote.
+pub(crate) fn voting(book: &Book, check: CheckNo, now: UtcMicros) -> impl Fn(AgentNo) -> bool {
+    move |agent| {
+        let enrolled = book.agent(agent).is_some_and(|agent| agent.revoked_at.is_none());
+        enrolled && book.control().weight_at(agent, check, now).0 > 0
+    }
+}
+
 /// What ends the soonest of what the agents that count saw lately, and when that was seen. `None`: nobody could tell. `Some(None)`: there is nothing that ends.
 pub(crate) fn soonest(
     check: &Check,
@@ -84,7 +93,7 @@ pub(crate) fn soonest(
 
 #[cfg(test)]
 mod tests {
-    use sitepulse_model::id::{CheckNo, Revision};
+    use sitepulse_model::id::Revision;
     use sitepulse_model::record::{Facts, Phases};
 
     use super::*;

@@ -44,11 +44,11 @@ impl Args {
     ///
     /// # Errors
     /// A check that is not there.
-    pub fn checks(&self, book: &Book, pages_only: bool) -> Result<Vec<(CheckId, CheckNo)>, String> {
+    pub fn checks(&self, book: &Book, pages_only: bool) -> Result<Vec<(CheckId, CheckNo)>, Said> {
         for id in &self.checks {
             let known = CheckId::parse(id).ok().and_then(|id| book.check_by_id(&id)).filter(|check| !check.retired());
             if known.is_none() {
-                return Err(format!("there is no check {id}"));
+                return Err(Said::no_such_check(id));
             }
         }
         let mut found: Vec<(CheckId, CheckNo)> = book
@@ -102,7 +102,7 @@ impl Mark {
 #[allow(clippy::cast_precision_loss, reason = "a share for people")]
 async fn run_all(work: Work, pages_only: bool, at_a_time: usize) -> Outcome {
     let args: Args = work.args()?;
-    let mut checks = args.checks(&work.app.book(), pages_only).map_err(Unfinished::Refused)?;
+    let mut checks = args.checks(&work.app.book(), pages_only).map_err(|said| Unfinished::Refused(said.into()))?;
     if checks.is_empty() {
         return Err(Unfinished::Refused(Said::NoCheck.into()));
     }

@@ -197,8 +197,8 @@ pub(super) async fn export(work: Work) -> Outcome {
             on(work)
         };
         let exported = write_export(work.app.data_dir(), &wanted, &partial, args.format, now, &mut progress);
-        let exported = exported.map_err(|error| match error {
-            ExportError::NoCheck(_) => Unfinished::Refused(error.to_string()),
+        let exported = exported.map_err(|error| match &error {
+            ExportError::NoCheck(id) => Unfinished::Refused(Said::no_such_check(id.as_str()).into()),
             ExportError::Exchange(_) => Unfinished::Failed(error.to_string()),
             ExportError::Stopped => Unfinished::Stopped,
         })?;

@@ -77,6 +77,8 @@ pub enum Said {
     Nonsense { why: String },
     /// No check that agents run is what it is told.
     NoCheck,
+    /// A check that it is told is not there.
+    NoSuchCheck { check: String },
     /// The scoring model is gone.
     NoModel { label: String },
     /// This process cannot do it.
@@ -158,6 +160,11 @@ impl Said {
         Self::Unreadable { why: part(why) }
     }
 
+    /// Of a check that is not there, as somebody wrote it.
+    pub(super) fn no_such_check(check: &str) -> Self {
+        Self::NoSuchCheck { check: part(check) }
+    }
+
     /// Of arguments that make no sense.
     pub(super) fn nonsense(why: &str) -> Self {
         Self::Nonsense { why: part(why) }
@@ -232,6 +239,7 @@ impl fmt::Display for Said {
             Self::Unreadable { why } => write!(f, "its row cannot be read: {why}; ask for it again"),
             Self::Nonsense { why } => write!(f, "what it is told makes no sense: {why}"),
             Self::NoCheck => f.write_str("no check that agents run fits"),
+            Self::NoSuchCheck { check } => write!(f, "there is no check {check}"),
             Self::NoModel { label } => write!(f, "there is no scoring model {label} any more"),
             Self::NotHere => f.write_str("this collector has nobody who does it"),
             Self::ToldToFail { attempt } => write!(f, "attempt {attempt} was told to fail"),
@@ -297,6 +305,7 @@ mod tests {
                 Said::again("2026-11-23T09:00:00Z".into(), &why),
                 Said::unreadable(&why),
                 Said::nonsense(&why),
+                Said::no_such_check(&why),
                 Said::agents(&"c".repeat(64), runs(1)),
                 Said::agents(&"c".repeat(64), runs(50)),
             ] {

@@ -9,15 +9,13 @@ use sitepulse_model::playbook::condition::{Condition, Facts, LATENCY_US};
 use sitepulse_model::playbook::fill::Names;
 use sitepulse_model::playbook::run::Run;
 use sitepulse_model::playbook::{About, Trouble};
-use sitepulse_model::present::Voice;
-use sitepulse_model::record::FactKey;
 use sitepulse_model::sketch::Sketch;
-use sitepulse_model::time::{SECOND_US, UtcMicros};
+use sitepulse_model::time::UtcMicros;
 use sitepulse_model::vote::{Verdict, Vote};
 
 use super::finding::Finding;
 use crate::alert::{self, Standing};
-use crate::book::{Agent, Book, Check};
+use crate::book::{Agent, Book, Check, soonest, voting};
 use crate::engine::Engine;
 
 /// A check as playbooks are looked for.
@@ -198,12 +196,15 @@ fn of_check(
         let late = |agent| engine.alert.present.late_upto(book, (check.number, agent));
         let voices = book.present(check, now, late).voices;
         facts.voters = u32::try_from(voices.len()).ok();
-        // A certificate that was refused renews nothing. When the run begins an expired one, which is refused too, is what it begins with.
-        let voices = if since < now && voices.iter().any(|voice| voice.newest == Vote::Down) { vec![] } else { voices };
-        facts.certificate_expires = soonest(check, &voices, |facts| facts.certificate_expires.map(|at| at.0));
-        facts.domain_expires = soonest(check, &voices, |facts| {
-            facts.number_of(FactKey::DomainExpires).map(|seconds| seconds.saturating_mul(SECOND_US))
-        });
+        // A certificate that was refused renews nothing, nor is one valid that nobody looks at. When the run begins an expired one, which is refused too, is what it begins with.
+        let well = !voices.is_empty() && voices.iter().all(|voice| voice.newest != Vote::Down);
+        if well || since >= now {
+            // Who falls silent for a while saw the one that was forgotten all the same.
+            let votes = voting(book, check.number, now);
+            let ends = |of| soonest(check, of, &votes).flatten().map(|(_, ends)| ends.at.0);
+            facts.certificate_expires = ends(|sights| sights.certificate.as_ref());
+            facts.domain_expires = ends(|sights| sights.domain.as_ref());
+        }
     }
     if wanted.latency {
         let from = since.max(now.plus_us(-LATENCY_US));
@@ -212,19 +213,6 @@ fn of_check(
         let runs = u64::try_from(totals.count()).unwrap_or(u64::MAX);
         facts.latency = totals.quantile(950).map(|p95_us| (runs, p95_us));
     }
-}
-
-/// The soonest of what the newest results of the live voters tell.
-fn soonest(
-    check: &Check,
-    voices: &[Voice],
-    told: impl Fn(&sitepulse_model::record::Facts) -> Option<i64>,
-) -> Option<i64> {
-    let of = |voice: &Voice| {
-        let last = check.pairs.get(&voice.agent)?.last.as_deref().filter(|last| last.scheduled == voice.slot)?;
-        told(&last.facts)
-    };
-    voices.iter().filter_map(of).min()
 }
 
 /// Adds what is known of the incident.

@@ -32,6 +32,25 @@ pub const HISTORY_HOURS: i64 = 28 * 24;
 /// A trial of one check goes back so many days.
 const TRIAL_DAYS: i64 = 28;
 
+/// A check's score as a region sees it.
+#[derive(Debug, Clone)]
+pub struct RegionSees {
+    /// The region.
+    pub region: Region,
+    /// The label of the model that the score was found by.
+    pub model: String,
+    /// The score.
+    pub score: Arc<CheckScore>,
+}
+
+/// A check's score as each region sees it, of scores that were found. After a change of the model regions follow some seconds later: each has the one that it was found by.
+pub fn seen_by(scores: &Scores, check: CheckNo) -> impl Iterator<Item = RegionSees> {
+    scores.regions.iter().filter_map(move |(region, seen)| {
+        let score = seen.checks.get(&check)?.clone();
+        Some(RegionSees { region: region.clone(), model: seen.model.label.clone(), score })
+    })
+}
+
 impl Present {
     /// The scores of now: what the board has. Where no task keeps it they are found first; where one does, and has only begun, a turn of them.
     ///
@@ -93,18 +112,17 @@ impl Present {
     ///
     /// # Errors
     /// When they must be found and the store cannot be read.
-    pub async fn seen_by_regions(&self, check: CheckNo) -> Answer<Vec<(Region, Arc<CheckScore>)>> {
+    pub async fn seen_by_regions(&self, check: CheckNo) -> Answer<Vec<RegionSees>> {
         let scores = self.scores().await?;
-        let of_board =
-            |(region, scores): (&Region, &Arc<Scores>)| Some((region.clone(), scores.checks.get(&check)?.clone()));
-        let mut found: Vec<(Region, Arc<CheckScore>)> = if self.app().board().is_kept() {
-            scores.regions.iter().filter_map(of_board).collect()
+        let mut found: Vec<RegionSees> = if self.app().board().is_kept() {
+            seen_by(&scores, check).collect()
         } else {
             let found = regions::find(self.app(), &[check], &scores.model, clock::now()).await?;
-            found.into_values().flatten().collect()
+            let one = |(region, score)| RegionSees { region, model: scores.model.label.clone(), score };
+            found.into_values().flatten().map(one).collect()
         };
-        let points = |one: &CheckScore| one.score.as_ref().map(|score| score.points);
-        found.sort_by(|a, b| points(&b.1).cmp(&points(&a.1)).then_with(|| a.0.cmp(&b.0)));
+        let points = |one: &RegionSees| one.score.score.as_ref().map(|score| score.points);
+        found.sort_by(|a, b| points(b).cmp(&points(a)).then_with(|| a.region.cmp(&b.region)));
         Ok(found)
     }
 

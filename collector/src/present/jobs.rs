@@ -304,7 +304,8 @@ fn key_of(present: &Present, kind: Kind, args: &Value, text: &str, now: UtcMicro
             if !args.says_something() {
                 return Err("`args`: name a `group`, a `tag` or `checks`".into());
             }
-            if args.checks(&present.app().book(), kind == Kind::VitalsBatch)?.is_empty() {
+            let found = args.checks(&present.app().book(), kind == Kind::VitalsBatch);
+            if found.map_err(|said| said.to_string())?.is_empty() {
                 return Err("`args`: no check that agents run fits".into());
             }
             Ok(Some(whole()))

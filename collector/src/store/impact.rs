@@ -287,30 +287,53 @@ pub(crate) fn days(
     Ok(())
 }
 
-/// Takes a day of scores in that is not there yet.
+/// Takes a day of scores in; hours of which something is known here stay as they are.
 pub(crate) fn take_day(tables: Tables<'_>, of: &Of, day: Day, model: &str, hours: &[i32]) -> Result<(), StoreError> {
-    let bytes: Vec<u8> = hours.iter().flat_map(|points| u16::try_from(*points).unwrap_or(NONE).to_le_bytes()).collect();
+    let hours: Vec<u8> = hours.iter().flat_map(|points| u16::try_from(*points).unwrap_or(NONE).to_le_bytes()).collect();
     let (kind, name) = match of {
         Of::Check(bucket, check) => {
+            let known = tables
+                .prepare_cached(
+                    "SELECT hours FROM impact_day WHERE bucket = ?1 AND check_no = ?2 AND day = ?3 AND model = ?4",
+                )?
+                .query_row(params![bucket.0, check.0, day.0, model], |row| row.get(0))
+                .optional()?;
             tables
                 .prepare_cached(
                     "INSERT INTO impact_day(bucket, check_no, day, model, hours) VALUES (?1, ?2, ?3, ?4, ?5) \
-                     ON CONFLICT (bucket, check_no, day, model) DO NOTHING",
+                     ON CONFLICT (bucket, check_no, day, model) DO UPDATE SET hours = excluded.hours",
                 )?
-                .execute(params![bucket.0, check.0, day.0, model, bytes])?;
+                .execute(params![bucket.0, check.0, day.0, model, filled(known, hours)])?;
             return Ok(());
         }
         Of::Group(name) => (1, name),
         Of::Region(name) => (2, name),
     };
     let (bucket, kind, name) = set_columns(kind, name);
+    let known = tables
+        .prepare_cached(
+            "SELECT hours FROM impact_set_day WHERE bucket = ?1 AND kind = ?2 AND name = ?3 AND day = ?4 AND model = ?5",
+        )?
+        .query_row(params![bucket, kind, name, day.0, model], |row| row.get(0))
+        .optional()?;
     tables
         .prepare_cached(
             "INSERT INTO impact_set_day(bucket, kind, name, day, model, hours) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-             ON CONFLICT (bucket, kind, name, day, model) DO NOTHING",
+             ON CONFLICT (bucket, kind, name, day, model) DO UPDATE SET hours = excluded.hours",
         )?
-        .execute(params![bucket, kind, name, day.0, model, bytes])?;
+        .execute(params![bucket, kind, name, day.0, model, filled(known, hours)])?;
     Ok(())
+}
+
+/// A day with the hours that are known already: the day of an export was not over, and a later one brings the rest of it.
+fn filled(known: Option<Vec<u8>>, mut hours: Vec<u8>) -> Vec<u8> {
+    let known = known.unwrap_or_default();
+    for (hour, known) in hours.chunks_exact_mut(2).zip(known.chunks_exact(2)) {
+        if known != NONE.to_le_bytes() {
+            hour.copy_from_slice(known);
+        }
+    }
+    hours
 }
 
 /// How many days of scores lie wholly before a day, and how many spared pages: the greatest of the counts.

@@ -178,7 +178,7 @@ pub async fn impact(
     let regions = if at.is_none() { present.seen_by_regions(number).await? } else { Vec::new() };
     let regions = regions
         .iter()
-        .map(|(region, score)| RegionImpactView { region: region.to_string(), impact: impact_view(score, &model) });
+        .map(|one| RegionImpactView { region: one.region.to_string(), impact: impact_view(&one.score, &one.model) });
     Ok(Json(ImpactDetailView { impact: impact_view(&found, &model), history, regions: regions.collect() }))
 }
 

@@ -300,7 +300,7 @@ async fn respond(
         impact_told: impact::told(&course_of_score, t),
         impact_regions: by_region
             .iter()
-            .map(|(region, check)| (region.to_string(), Badge::of(check.score.as_ref(), t)))
+            .map(|one| (one.region.to_string(), Badge::of(one.score.score.as_ref(), t)))
             .collect(),
         parts: score.map_or_else(Vec::new, |score| part_rows(score, t)),
         life,

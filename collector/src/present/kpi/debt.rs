@@ -11,11 +11,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use sitepulse_model::id::AgentNo;
 use sitepulse_model::insight::Severity;
 use sitepulse_model::time::{SECOND_US, UtcMicros};
 
-use crate::book::{Book, Check, soonest};
+use crate::book::{Book, Check, soonest, voting};
 use crate::insight::Standing;
 use crate::insight::life::Life;
 use crate::present::dto::kpi::{DebtTermView, DebtView};
@@ -106,12 +105,9 @@ pub fn expiring(book: &Book, now: UtcMicros) -> Vec<String> {
     let mut living: Vec<&Check> = book.checks().filter(|check| !check.retired()).collect();
     living.sort_by(|a, b| a.id.cmp(&b.id));
     for check in living {
-        let votes = |agent: AgentNo| {
-            let enrolled = book.agent(agent).is_some_and(|agent| agent.revoked_at.is_none());
-            enrolled && book.control().weight_at(agent, check.number, now).0 > 0
-        };
-        let certificate = soonest(check, |sights| sights.certificate.as_ref(), votes);
-        let domain = soonest(check, |sights| sights.domain.as_ref(), votes);
+        let votes = voting(book, check.number, now);
+        let certificate = soonest(check, |sights| sights.certificate.as_ref(), &votes);
+        let domain = soonest(check, |sights| sights.domain.as_ref(), &votes);
         for (_, ends) in [certificate, domain].into_iter().flatten().flatten() {
             let first = ends.which.is_empty() || seen.insert(ends.which.clone());
             if first && ends.at.us_since(now) < EXPIRES_US {

@@ -307,6 +307,7 @@ fn said_fr(said: &Said) -> String {
         Said::Unreadable { why } => format!("sa ligne est illisible : {why} ; redemandez-la"),
         Said::Nonsense { why } => format!("ses paramètres n’ont pas de sens : {why}"),
         Said::NoCheck => "aucun contrôle exécuté par des agents ne convient".into(),
+        Said::NoSuchCheck { check } => format!("il n’y a pas de contrôle {check}"),
         Said::NoModel { label } => format!("le modèle de score {label} n’existe plus"),
         Said::NotHere => "personne ici ne sait la faire".into(),
         Said::ToldToFail { attempt } => format!("l’essai {attempt} devait échouer"),

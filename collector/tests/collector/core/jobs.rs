@@ -678,6 +678,23 @@ async fn a_run_of_checks_goes_on_after_those_that_were_run() {
     running.stop().await;
 }
 
+/// The defect: pages in French told in English, or in a sentence about something else, that a check is not there.
+#[tokio::test]
+async fn a_check_that_is_gone_is_told_by_a_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(dir.path());
+    for (kind, args) in [
+        (Kind::RunChecks, serde_json::json!({ "checks": ["gone"] })),
+        (Kind::Export, serde_json::json!({ "format": "jsonl", "checks": ["gone"] })),
+    ] {
+        let id = running.ask(Ask { args, ..ask(kind) }).await;
+        let job = running.until(id, State::Failed).await;
+        assert_eq!(Said::of(&job.note), Some(Said::NoSuchCheck { check: "gone".into() }), "{}", job.note);
+        assert_eq!(job.standing.tries, 1, "it is not there the next time either");
+    }
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn a_backup_and_an_export_are_files_in_the_data_directory() {
     let dir = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@ use sitepulse_collector::failpoint;
 use sitepulse_collector::impact::board::{Board, Scores};
 use sitepulse_collector::impact::task::settle;
 use sitepulse_collector::present::door::Door;
+use sitepulse_collector::present::impact::seen_by;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::check::{CheckDefinition, CheckKind};
 use sitepulse_model::id::{AgentName, AgentNo, CheckId, Region};
@@ -276,11 +277,19 @@ async fn scores_of_two_models_are_never_told_together() {
     let after = told();
     assert!(after.0 == "default@1" && after.1 != before.1);
     assert!(same(&after.2, &before.2), "regions follow");
+    // The defect: what a region saw of a check bore the new model's name meanwhile.
+    let seen_by_regions = || {
+        let number = bench.app.book().check_by_id(&CheckId::parse("shop-vitals").unwrap()).unwrap().number;
+        let scores = bench.app.board().newest().unwrap();
+        seen_by(&scores, number).map(|seen| seen.model).collect::<Vec<String>>()
+    };
+    assert_eq!(seen_by_regions(), ["built-in@1"]);
     // Of one of the checks alone a region has no score to tell.
     assert_eq!(Board::refresh_regions(&bench.app, now.plus_us(3), 1).await.unwrap(), 1);
     assert!(same(&told().2, &before.2));
     assert_eq!(Board::refresh_regions(&bench.app, now.plus_us(3), 1).await.unwrap(), 0);
     assert!(told().2.values().all(|region| region.model.label == "default@1"));
+    assert_eq!(seen_by_regions(), ["default@1"]);
 }
 
 /// The defect: a change of one check made every region's scores anew.

@@ -240,6 +240,10 @@ async fn the_page_shows_jobs_in_both_languages_and_acts_for_who_may() {
     assert!(french.contains("reprise par cli") && french.contains("priorité 990 par cli"), "{french}");
     let english = bench.get(&format!("/jobs/{id}?lang=en")).await.text;
     assert!(english.contains("taken up again by collector:cli") && !english.contains("taken_up"), "{english}");
+    run(&bench, Ended::Refused, "{\"no_such_check\":{\"check\":\"gone\"}}").await;
+    assert_eq!(bench.get(&format!("/api/v1/jobs/{id}")).await.json()["job"]["note"], "there is no check gone");
+    assert!(bench.get(&format!("/jobs/{id}?lang=fr")).await.text.contains("il n’y a pas de contrôle gone"));
+    assert_eq!(form(&format!("/jobs/{id}/retry"), "").await.status, StatusCode::SEE_OTHER);
     run(&bench, Ended::Done, "{\"sealed\":{\"records\":7}}").await;
     assert_eq!(bench.get(&format!("/api/v1/jobs/{id}")).await.json()["job"]["note"], "7 results sealed");
     assert!(bench.get(&format!("/jobs/{id}?lang=fr")).await.text.contains("7 résultats scellés"));

@@ -525,6 +525,43 @@ async fn a_finding_has_its_playbook_and_a_renewed_certificate_ticks_it() {
     assert_eq!(states(&run(bench, &begun).await), ["done", "done"]);
 }
 
+/// The defect: while the agent that sees the forgotten server was silent, what the other sees counted as renewed, and the mark stood for good.
+#[tokio::test]
+async fn an_agent_that_falls_silent_renews_no_certificate() {
+    let world = super::findings::World::new(&super::findings::check("shop")).await;
+    let (bench, now) = (&world.bench, world.now);
+    let seen = |days: i64| {
+        let certificate = Some(now.plus_us(days * 86_400_000_000));
+        move |_| super::findings::Ran { certificate, ..super::findings::up(100_000) }
+    };
+    let (forgotten, renewed) = (world.enrol("eu-west", "w").await, world.enrol("us-east", "e").await);
+    world.ran(forgotten, "shop", (120, 0), seen(5)).await;
+    world.ran(renewed, "shop", (120, 0), seen(60)).await;
+    let own = "[[playbook]]\nid = \"renew\"\ntitle = \"Renew it\"\nfindings = [\"expiry\"]\nsteps = [\n\
+               { id = \"renew\", title = \"Renew\", minutes = 10, done_when = \"certificate renewed\" },\n\
+               { id = \"everywhere\", title = \"Everywhere\", minutes = 1, done_when = \"certificate valid for 21d\" },\n]\n";
+    assert_eq!(bench.apply(own, json!({})).await.status, StatusCode::OK);
+    let begun = bench.post("/api/v1/playbook-runs", &json!({"playbook": "renew", "check": "shop"})).await.json();
+    let minutes = |minutes: i64| now.plus_us(minutes * 60_000_000);
+    // One is silent for three hours: the other is the only voter.
+    world.ran(renewed, "shop", (-15, -180), seen(60)).await;
+    assert_eq!(bench.app.see_playbooks(minutes(181)).await.unwrap(), 0);
+    assert_eq!(states(&run(bench, &begun).await), ["open", "open"]);
+    // It is back, cannot tell, and then sees the new one too.
+    world
+        .ran(forgotten, "shop", (-180, -180), |_| super::findings::Ran {
+            state: ProbeState::Unknown,
+            ..super::findings::up(0)
+        })
+        .await;
+    assert_eq!(bench.app.see_playbooks(minutes(181)).await.unwrap(), 0);
+    for agent in [forgotten, renewed] {
+        world.ran(agent, "shop", (-195, -195), seen(60)).await;
+    }
+    assert_eq!(bench.app.see_playbooks(minutes(196)).await.unwrap(), 2);
+    assert_eq!(states(&run(bench, &begun).await), ["done", "done"]);
+}
+
 #[test]
 fn links_of_built_in_steps_are_pages() {
     let pages: Vec<&str> = routes().iter().filter(|route| route.method == "GET").map(|route| route.path).collect();

@@ -5,7 +5,7 @@
 //! - A *page* is a message to one channel by which an incident opened or climbed its ladder. What was acknowledged or resolved is told by messages that are no pages, and a
 //!   page that was taken back before it went out is none.
 //! - A page is *taken in time* where somebody acknowledged its incident within [`IN_TIME_US`] after it. One that is younger and not taken yet is not judged.
-//! - *Spared by the quorum*: a `regional` incident (some voters down, not enough of them) of a check that opened no `down` incident until it was over.
+//! - *Spared by the quorum*: a `regional` incident (some voters down, not enough of them) that paged nobody, of a check that opened no `down` incident until it was over.
 //! - *Spared by a parent*: trouble of a check that stayed a suspicion because something it hangs on was down, and ended with it.
 //! - *Spared by damping*: an edge back to bad while an incident flapped. Each would have been the page of another incident.
 //!
@@ -232,8 +232,11 @@ impl Facts {
                 downs.entry(check).or_default().push(opened);
             }
         }
+        // A regional incident pages by itself where its ladder has somebody for it: nobody was spared that page.
+        let paged: BTreeSet<&IncidentId> = self.pages.iter().map(|page| &page.incident).collect();
         let quorum = |one: &Episode| {
-            let (check, opened) = one.check.zip(one.life.opened_at).filter(|_| one.kind == IncidentKind::Regional)?;
+            let quiet = one.kind == IncidentKind::Regional && !paged.contains(&one.id);
+            let (check, opened) = one.check.zip(one.life.opened_at).filter(|_| quiet)?;
             let until = one.life.resolved_at.unwrap_or(UtcMicros::MAX);
             let came = downs.get(&check).is_some_and(|downs| downs.iter().any(|at| opened <= *at && *at <= until));
             (!came).then_some(Spared { at: opened, check, by: Sparing::Quorum })
@@ -352,6 +355,13 @@ mod tests {
         assert_eq!(spared(vec![regional("a", 2_000, Some(2_100)), down(2_101)]).len(), 1, "another outage");
         assert_eq!(spared(vec![regional("a", 2_000, None), down(4_000)]), []);
         assert_eq!(spared(vec![regional("a", 900, None)]), [], "before the period");
+        // The defect: one that paged by itself counted as a page that nobody got. Its page may be of a later period.
+        for page in [2_000, 5_500] {
+            let episodes = vec![regional("a", 2_000, None), regional("b", 3_000, None)];
+            let facts = Facts { episodes, pages: vec![moment("a", page)], ..Facts::default() };
+            let spared: Vec<UtcMicros> = facts.spared_in(PERIOD).iter().map(|one| one.at).collect();
+            assert_eq!(spared, [at(3_000)]);
+        }
     }
 
     #[test]

@@ -6,6 +6,10 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use sitepulse_collector::app::App;
+use sitepulse_collector::engine::Engine;
+use sitepulse_collector::exchange::export::{Wanted as Exported, export};
+use sitepulse_collector::exchange::files::{Item, Reader};
+use sitepulse_collector::exchange::{Format, Histories};
 use sitepulse_collector::impact::hour::ask;
 use sitepulse_collector::impact::task::settle;
 use sitepulse_collector::jobs::{Given, Job, Kind, Said, Setup};
@@ -16,6 +20,7 @@ use sitepulse_collector::store::jobs::Wanted;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_daemon::{clock, instant};
 use sitepulse_model::job::{JobId, State};
+use sitepulse_model::time::{Span, UtcMicros};
 use tokio::sync::watch;
 
 use super::*;
@@ -385,4 +390,109 @@ async fn an_hour_of_which_the_score_alone_is_known_is_found_again_and_says_so() 
     }
     // The history tells the score that was told then, as ever.
     assert_eq!(get(bench, "/shop-vitals").await["history"].as_array().unwrap().len(), 1);
+}
+
+/// The histories of an export of all that there is in a data directory.
+fn exported(dir: &Path, name: &str) -> Histories {
+    let path = dir.join(name);
+    let format = Format::of(&path).unwrap();
+    let wanted = Exported { checks: Vec::new(), span: Span::new(UtcMicros::MIN, UtcMicros::MAX) };
+    export(dir, &wanted, &path, format, clock::now(), &mut |_, _| std::ops::ControlFlow::Continue(())).unwrap();
+    let mut reader = Reader::open(&path, format).unwrap();
+    loop {
+        if let Item::Histories(read) = reader.read().unwrap().expect("histories") {
+            return *read;
+        }
+    }
+}
+
+async fn imported(bench: &Bench, histories: &Histories) -> Result<(), String> {
+    let histories = histories.clone();
+    let import = move |engine: &mut Engine| engine.import_histories(&histories, "collector:cli", clock::now());
+    bench.app.writer().run(import).await.unwrap().map(drop).map_err(|error| error.to_string())
+}
+
+/// Every row of scores as it is stored.
+async fn rows(bench: &Bench) -> Vec<String> {
+    let read = |engine: &mut Engine| {
+        let sql = "SELECT check_no || ' ' || day || ' ' || model || ' ' || hex(hours) || ' ' || hex(made) FROM impact_day \
+                   UNION ALL SELECT kind || name || ' ' || day || ' ' || model || ' ' || hex(hours) || ' ' || hex(made) FROM impact_set_day \
+                   ORDER BY 1";
+        let mut statement = engine.store().connection().prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| row.get(0)).unwrap();
+        rows.collect::<Result<Vec<String>, _>>().unwrap()
+    };
+    bench.app.writer().run(read).await.unwrap()
+}
+
+/// The hours of the check, its group, a region and all of them.
+async fn courses(bench: &Bench) -> Vec<Value> {
+    let mut found = Vec::new();
+    for query in ["?check=shop-vitals", "?group=front", "?region=us-east", ""] {
+        let answer = bench.get(&format!("/api/v1/impact-history{query}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{query}: {}", answer.text);
+        found.push(answer.json()["hours"].clone());
+    }
+    found
+}
+
+fn models(course: &Value) -> Vec<&str> {
+    course.as_array().unwrap().iter().map(|hour| hour["model"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn what_scores_were_goes_along_with_an_export() {
+    let dir = tempfile::tempdir().unwrap();
+    let pages = seen_by_two(Pages::at(dir.path()).await).await;
+    let bench = &pages.bench;
+    // Two hours of one day, with an export between them; and one by a model of its own.
+    let noon = UtcMicros((clock::now().0.div_euclid(DAY_US) - 1) * DAY_US + DAY_US / 2);
+    settle(&bench.app, noon).await.unwrap();
+    let early = exported(dir.path(), "early.jsonl");
+    settle(&bench.app, noon.plus_us(3_600_000_000)).await.unwrap();
+    let scoring = "[[scoring]]\nid = \"default\"\nweb_vitals = { weight = 0 }\n";
+    assert_eq!(bench.apply(scoring, json!({})).await.status, StatusCode::OK);
+    settle(&bench.app, clock::now()).await.unwrap();
+    let (before, stored) = (courses(bench).await, rows(bench).await);
+    for course in &before {
+        assert_eq!(models(course), ["built-in@1", "built-in@1", "default@1"]);
+    }
+    for name in ["all.jsonl", "all.parquet"] {
+        let histories = exported(dir.path(), name);
+        let of: std::collections::BTreeSet<&str> = histories.scores.iter().map(|one| one.of.as_str()).collect();
+        let all = ["all", "check:shop-vitals", "group:front", "region:eu-west", "region:us-east"];
+        assert_eq!(of.into_iter().collect::<Vec<_>>(), all, "{name}");
+
+        // Where they came from nothing changes; what they were made of neither.
+        imported(bench, &histories).await.unwrap();
+        assert_eq!(rows(bench).await, stored, "{name}");
+
+        // Elsewhere, twice. The defect: of a day that an earlier export had begun the rest was left out.
+        let other = Bench::new();
+        imported(&other, &early).await.unwrap();
+        assert_eq!(courses(&other).await.iter().map(|course| models(course).len()).collect::<Vec<_>>(), [1; 4]);
+        imported(&other, &histories).await.unwrap();
+        assert_eq!(courses(&other).await, before, "{name}");
+        let once = rows(&other).await;
+        assert!(once.len() == stored.len() && once.iter().all(|row| row.ends_with(' ')), "the scores alone: {once:?}");
+        imported(&other, &histories).await.unwrap();
+        assert_eq!(rows(&other).await, once, "{name}");
+
+        // Where `default` has another history its versions mean another model.
+        let own = Bench::new();
+        assert_eq!(own.apply(scoring, json!({})).await.status, StatusCode::OK);
+        imported(&own, &histories).await.unwrap();
+        for course in courses(&own).await {
+            assert_eq!(models(&course), ["built-in@1", "built-in@1"], "{name}");
+        }
+
+        for bad in [vec![5; 23], [vec![5; 23], vec![10_001]].concat()] {
+            let mut broken = histories.clone();
+            broken.scores[0].hours = bad;
+            let none = Bench::new();
+            let error = imported(&none, &broken).await.unwrap_err();
+            assert!(error.contains("there must be 24 hours, each -1 or 0 to 10000"), "{error}");
+            assert!(none.app.book().checks().next().is_none() && rows(&none).await.is_empty(), "all or nothing");
+        }
+    }
 }
