@@ -200,6 +200,79 @@ fn drafts_focus_and_open_details_outlive_what_comes_in_live() {
     assert_eq!(browser.eval("document.activeElement.innerText"), "shop");
 }
 
+/// A button that does something else now is another one: who was about to press it does not press that.
+#[test]
+fn the_focus_does_not_go_over_to_another_button() {
+    let cluster = Cluster::start();
+    let mut browser = signed_in(&cluster, 1280, 900);
+    browser.open(&at(&cluster, "/incidents/new"));
+    browser.fill("main [name=title]", "by hand");
+    browser.go("main form button[type=submit]");
+    browser.wait_for("!document.getElementById('pulse').hidden", 30);
+    let button = |act: &str| format!("document.querySelector(\"#incident-acts form[action$='/{act}'] button\")");
+    let somebody_else = |browser: &mut Chromium, act: &str| {
+        let post = "{ method: 'POST', body: new URLSearchParams() }";
+        let fetched = format!("fetch(location.pathname + '/{act}', {post}).then((answer) => answer.status)");
+        assert_eq!(browser.eval(&fetched), 200, "{act}");
+    };
+    // With no other button beside, so that the next could take its place.
+    somebody_else(&mut browser, "ack");
+    browser.wait_for(&format!("!{}", button("ack")), 30);
+    let focused = browser.eval(&format!("{0}.focus(), document.activeElement === {0}", button("resolve")));
+    assert_eq!(focused, true);
+    somebody_else(&mut browser, "resolve");
+    browser.wait_for(&format!("!!{}", button("reopen")), 30);
+    assert_eq!(browser.eval(&format!("document.activeElement === {}", button("reopen"))), false);
+}
+
+/// What was typed stays with the agent that it is about, whatever list comes in live; and what is no draft shows what is set.
+#[test]
+fn a_draft_stays_with_what_it_is_about() {
+    let cluster = Cluster::start();
+    let check = |every: &str, regions: &str| {
+        let target = "kind = \"tcp\"\naddress = \"127.0.0.1:9\"";
+        format!("[[check]]\nid = \"shop\"\n{target}\ninterval = \"{every}\"\nregions = [{regions}]\n")
+    };
+    cluster.apply(&check("10s", "\"eu-west\", \"us-east\"")).ok();
+    // None of them has to run.
+    for region in ["eu-west", "us-east", "ap-south"] {
+        cluster.join(&format!("{region}-1"), region);
+    }
+    let mut browser = signed_in(&cluster, 1280, 900);
+    browser.open(&at(&cluster, "/checks/shop"));
+    browser.wait_for("!document.getElementById('pulse').hidden", 30);
+    browser.click("#weights summary");
+    let field = |agent: &str| format!("#weights form[action*='/{agent}/'] input[name=weight]");
+    let stands =
+        |agent: &str, value: &str| format!("document.querySelector(\"{}\")?.value === '{value}'", field(agent));
+    let leaves = "#incidents h2";
+
+    // A weight that was typed, thought better of and left is no draft.
+    browser.fill(&field("eu-west-1"), "2");
+    browser.fill(&field("eu-west-1"), "1");
+    browser.click(leaves);
+    cluster.ctl(&["weight", "4", "--agent", "eu-west-1", "--check", "shop"]).ok();
+    browser.wait_for(&stands("eu-west-1", "4"), 30);
+
+    // A draft at the second of two agents, while the first goes and a third comes: as many as before, each in another place.
+    browser.fill(&field("us-east-1"), "3");
+    browser.click(leaves);
+    cluster.apply(&check("10s", "\"us-east\", \"ap-south\"")).ok();
+    browser.wait_for(&stands("ap-south-1", "1"), 30);
+    assert_eq!(browser.eval(&stands("us-east-1", "3")), true);
+    let all = "[...document.querySelectorAll('#weights input[name=weight]')].map((one) => one.value).sort().join()";
+    assert_eq!(browser.eval(all), "1,3");
+
+    // Where its agent goes it has no place: the list waits until it is done with.
+    cluster.apply(&check("20s", "\"ap-south\"")).ok();
+    browser.wait_for("document.getElementById('check-head').innerText.includes('20 s')", 30);
+    assert_eq!(browser.eval(&stands("us-east-1", "3")), true);
+    browser.fill(&field("us-east-1"), "1");
+    browser.click(leaves);
+    browser.wait_for(&format!("!document.querySelector(\"{}\")", field("us-east-1")), 30);
+    assert_eq!(browser.eval(all), "1");
+}
+
 #[test]
 fn languages_colours_phones_and_keys() {
     let mut cluster = Cluster::start();

@@ -9,6 +9,8 @@ use sitepulse_collector::present::door::{Door, Scope};
 use sitepulse_collector::present::openapi::document;
 use sitepulse_collector::present::route::routes;
 use sitepulse_daemon::{clock, instant};
+use sitepulse_model::record::Phases;
+use sitepulse_wire::message::Status;
 
 use super::bench::{Answer, Bench, CHECK, NETWORK, backup, options};
 use super::pages::{Found, Pages};
@@ -404,6 +406,118 @@ async fn metrics_tell_of_each_check_and_agent_what_alerts_are_written_on() {
             assert_eq!(line.split(['{', ' ']).next().unwrap(), family, "{line}");
         }
     }
+}
+
+/// An exposition's value of a family with its labels; `None` where it is not told.
+fn told(text: &str, series: &str) -> Option<f64> {
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    let value = lines.next().map(|value| value.parse().unwrap());
+    assert_eq!(lines.next(), None, "{series} is told twice");
+    value
+}
+
+/// A day of a check that one agent saw down for two hours and lost sight of in the middle, while another said for an hour that it is down and
+/// was outvoted: every figure is worked out by hand.
+#[tokio::test]
+async fn metrics_tell_a_days_figures_with_their_bounds_and_the_phases_of_the_newest_run() {
+    let pages = Pages::new().await;
+    let (west, east) = (pages.enrol("eu-west", "w").await, pages.enrol("us-east", "e").await);
+    let run = |agent, slot: i64, down: bool| {
+        // The results of fifteen minutes each; the newest tells how long each phase took.
+        let mut result = pages.result(agent, slot * 15, &Found { down, ..Found::default() });
+        if slot == 0 {
+            let (dns, connect, first_byte) = (Some(2_000), Some(30_000), Some(400_000));
+            result.phases = Phases { dns, connect, first_byte, total: Some(1_500_000), ..Phases::default() };
+        }
+        pages.entry(result)
+    };
+    let seen = (0..=100).filter(|slot| !(40..48).contains(slot));
+    let seen = seen.map(|slot| run(west, slot, (20..28).contains(&slot))).collect();
+    assert_eq!(pages.ingest(west, seen).await.stored, 93);
+    let seen = (60..=72).map(|slot| run(east, slot, (64..68).contains(&slot))).collect();
+    assert_eq!(pages.ingest(east, seen).await.stored, 13);
+    pages.bench.app.apply(vec![backup()], options(), clock::now()).await.unwrap();
+    let text = pages.bench.get("/metrics").await.text;
+
+    for (check, is) in [("shop-vitals", "up"), ("backup", "unknown")] {
+        for verdict in ["up", "degraded", "regional", "down", "maintenance", "unknown"] {
+            let series = format!("sitepulse_check_verdict{{check=\"{check}\",verdict=\"{verdict}\"}}");
+            assert_eq!(told(&text, &series), Some(f64::from(u8::from(verdict == is))), "{series}");
+        }
+    }
+    // Of nine quarters of an hour between two results the first holds for two intervals and the timeout.
+    let (day, down) = (24.0 * 3600.0, 2.0 * 3600.0);
+    let unknown = 9.0 * 900.0 - (2.0 * 900.0 + 1.0);
+    let measured = day - unknown;
+    let weighted = down + 0.5 * 3600.0;
+    for (figure, value) in [
+        ("availability", 1.0 - down / measured),
+        ("availability_lower", 1.0 - (down + unknown) / day),
+        ("availability_upper", 1.0 - down / day),
+        ("weighted_availability", 1.0 - weighted / measured),
+        ("weighted_availability_lower", 1.0 - (weighted + unknown) / day),
+        ("weighted_availability_upper", 1.0 - weighted / day),
+        ("completeness", measured / day),
+    ] {
+        let series = format!("sitepulse_check_{figure}_ratio{{check=\"shop-vitals\"}}");
+        let is = told(&text, &series).unwrap_or_else(|| panic!("no {series}"));
+        assert!((is - value).abs() < 1e-9, "{series} {is}, not {value}");
+    }
+    let nothing = "sitepulse_check_availability_ratio{check=\"backup\"}";
+    assert_eq!(told(&text, nothing), None, "without evidence there is none");
+
+    for (agent, region, phases) in [
+        ("w", "eu-west", [Some(0.002), Some(0.03), None, None, Some(0.4), None, Some(1.5)]),
+        ("e", "us-east", [None, None, None, None, None, None, Some(12.0)]),
+    ] {
+        let names = ["dns", "connect", "tls", "send", "first_byte", "transfer", "total"];
+        for (phase, seconds) in names.into_iter().zip(phases) {
+            let labels = format!("check=\"shop-vitals\",agent=\"{agent}\",region=\"{region}\",phase=\"{phase}\"");
+            assert_eq!(told(&text, &format!("sitepulse_probe_phase_seconds{{{labels}}}")), seconds, "{labels}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn metrics_tell_what_waits_in_spools_and_how_late_it_is() {
+    let pages = Pages::new().await;
+    let now = pages.now;
+    for (region, name, status) in [
+        (
+            "eu-west",
+            "w",
+            Some(Status {
+                spool_records: 7,
+                spool_bytes: 4096,
+                spool_oldest: Some(now.plus_us(-90 * 1_000_000)),
+                ..Status::default()
+            }),
+        ),
+        ("us-east", "e", Some(Status { spool_bytes: 512, ..Status::default() })),
+        // That something waits and not since when; that nothing was said yet.
+        ("us-east", "old", Some(Status { spool_records: 3, spool_bytes: 256, ..Status::default() })),
+        ("us-east", "new", None),
+    ] {
+        let number = pages.enrol(region, name).await;
+        let book = pages.bench.app.book();
+        let presence = &book.agent(number).unwrap().presence;
+        presence.update(|presence| status.into_iter().for_each(|status| presence.tell(status, now)));
+    }
+    let text = pages.bench.get("/metrics").await.text;
+    let of = |family: &str, region: &str, name: &str| {
+        told(&text, &format!("sitepulse_agent_{family}{{agent=\"{name}\",region=\"{region}\"}}"))
+    };
+    let spool = |region, name| (of("spool_records", region, name), of("spool_bytes", region, name));
+    assert_eq!(spool("eu-west", "w"), (Some(7.0), Some(4096.0)));
+    assert_eq!(spool("us-east", "e"), (Some(0.0), Some(512.0)));
+    assert_eq!(spool("us-east", "old"), (Some(3.0), Some(256.0)));
+    assert_eq!(spool("us-east", "new"), (None, None));
+    let late = clock::now().us_since(now) as f64 / 1e6;
+    let lag = of("ingest_lag_seconds", "eu-west", "w").unwrap();
+    assert!((90.0..=90.001 + late).contains(&lag), "{lag}, {late} s later");
+    assert_eq!(of("ingest_lag_seconds", "us-east", "e"), Some(0.0));
+    assert_eq!(of("ingest_lag_seconds", "us-east", "old"), None);
+    assert_eq!(of("ingest_lag_seconds", "us-east", "new"), None);
 }
 
 /// The address of the next page.

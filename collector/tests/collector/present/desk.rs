@@ -10,6 +10,7 @@ use sitepulse_daemon::clock;
 
 use super::bench::{Answer, Bench, NETWORK};
 use super::incidents::{FILE, enrol};
+use super::pages::Pages;
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
@@ -352,6 +353,88 @@ async fn how_busy_an_agents_machine_is_stands_on_its_pages_in_the_api_and_in_the
     for line in ["sitepulse_agent_host_load1{agent=\"eu-1\",region=\"eu-west\"} ", "sitepulse_agent_host_cores{"] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
+}
+
+#[tokio::test]
+async fn how_soon_a_spool_is_empty_stands_on_the_agents_pages() {
+    use sitepulse_wire::message::Status;
+    let bench = with_agent().await;
+    let start = clock::now();
+    let tell = |connected: bool, at_s: i64, spool_records: u64| {
+        let book = bench.app.book();
+        let one = book.agents().find(|agent| agent.name.as_str() == "eu-1").unwrap();
+        one.presence.update(|presence| {
+            presence.connected = connected;
+            presence.tell(Status { spool_records, ..Status::default() }, start.plus_us(at_s * 1_000_000));
+        });
+    };
+    let drains = async |seconds: Value, english: &str, french: &str| {
+        assert_eq!(agent(&bench).await["spool_drain_seconds"], seconds);
+        for path in ["/agents", "/agents/eu-1"] {
+            for (lang, is, all) in [
+                ("en", english, ["empty in", "drain time not known"]),
+                ("fr", french, ["vide dans", "durée de vidage inconnue"]),
+            ] {
+                let page = bench.get(&format!("{path}?lang={lang}")).await.text;
+                assert!(page.contains(is), "{path} {is}: {page}");
+                for other in all.iter().filter(|other| is.is_empty() || !is.starts_with(**other)) {
+                    assert!(!page.contains(other), "{path} {other}: {page}");
+                }
+            }
+        }
+    };
+    // Of one message nothing follows.
+    tell(true, 0, 2_600);
+    drains(Value::Null, "drain time not known", "durée de vidage inconnue").await;
+    // 600 less in a minute: the other 2,000 take 200 s.
+    tell(true, 60, 2_000);
+    drains(json!(200.0), "empty in 3 min", "vide dans 3 min").await;
+    // By the last two messages, not by all: 1,000 in 10 s.
+    tell(true, 70, 1_000);
+    drains(json!(10.0), "empty in 10 s", "vide dans 10 s").await;
+    tell(true, 80, 1_001);
+    drains(Value::Null, "drain time not known", "durée de vidage inconnue").await;
+    // Whoever is not there sends nothing.
+    tell(false, 90, 500);
+    drains(Value::Null, "drain time not known", "durée de vidage inconnue").await;
+    tell(true, 100, 0);
+    drains(json!(0.0), "", "").await;
+}
+
+#[tokio::test]
+async fn outdated_builds_are_marked_on_the_agents_pages() {
+    let pages = Pages::new().await;
+    let bench = &pages.bench;
+    let own = env!("CARGO_PKG_VERSION");
+    let (west, east) = (pages.enrol("eu-west", "w").await, pages.enrol("us-east", "e").await);
+    let shakes = async |agent, build: &'static str| {
+        bench.app.writer().run(move |engine| engine.note_handshake(agent, build, clock::now())).await.unwrap().unwrap();
+    };
+    let marked = async |builds: [(&str, &str, bool); 2]| {
+        for (lang, word) in [("en", "outdated"), ("fr", "obsolète")] {
+            let list = bench.get(&format!("/agents?lang={lang}")).await.text;
+            for (name, build, outdated) in builds {
+                let one = bench.get(&format!("/agents/{name}?lang={lang}")).await.text;
+                let row = list.split("<tr>").find(|row| row.contains(&format!("\"/agents/{name}\""))).unwrap();
+                for page in [one.as_str(), row] {
+                    assert!(page.contains(build), "{name} {build}: {page}");
+                    assert_eq!(page.contains(&format!("{build} · {word}")), outdated, "{name} {build}: {page}");
+                }
+            }
+        }
+    };
+    // Older than the collector is outdated, as new is not.
+    shakes(west, own).await;
+    marked([("w", own, false), ("e", "0.0.0", true)]).await;
+    // So is what is older than the newest agent: the collector may come last.
+    shakes(east, "99.0.0").await;
+    marked([("w", own, true), ("e", "99.0.0", false)]).await;
+    // What is gone is no measure, and needs no new build.
+    leads(&post(bench, "/agents/e/revoke", "name=e").await);
+    marked([("w", own, false), ("e", "99.0.0", false)]).await;
+    leads(&post(bench, "/agents/w/revoke", "name=w").await);
+    shakes(west, "0.0.1").await;
+    marked([("w", "0.0.1", false), ("e", "99.0.0", false)]).await;
 }
 
 /// The store gives the newest incidents first: with very many open ones, the worst is not among those.
