@@ -359,16 +359,22 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_process_s_children_count_while_they_run_and_when_they_ended() {
-        let own = std::process::id();
-        let before = tree_us(own).unwrap();
-        let loops = "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done";
-        let mut child = std::process::Command::new("sh").args(["-c", loops]).spawn().unwrap();
+        use std::io::BufRead as _;
+        use std::process::{Command, Stdio};
+        // A tree of its own: this process has children of other tests, which come and go.
+        let loops = "sh -c 'i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done'; echo over; read end";
+        let mut root = Command::new("sh");
+        let mut root = root.args(["-c", loops]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let begin = clock::monotonic();
-        while tree_us(own).unwrap() <= before {
+        while tree_us(root.id()).unwrap() < 2 * TICK_US {
             assert!(clock::monotonic().us_since(begin) < 60_000_000, "its time is not seen");
         }
-        child.wait().unwrap();
-        assert!(tree_us(own).unwrap() > before);
+        let mut over = String::new();
+        std::io::BufReader::new(root.stdout.take().unwrap()).read_line(&mut over).unwrap();
+        assert_eq!(over, "over\n");
+        assert!(tree_us(root.id()).unwrap() >= 2 * TICK_US, "what ended counts");
+        drop(root.stdin.take());
+        root.wait().unwrap();
         assert_eq!(tree_us(u32::MAX), None);
     }
 
