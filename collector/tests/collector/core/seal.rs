@@ -166,18 +166,6 @@ fn arrivals_are_never_given_twice_though_every_row_is_gone() {
     assert_eq!(kept(&mut engine).len(), 11);
 }
 
-/// What is sealed in one transaction, for which all that is written waits, is bounded, however much has come in.
-#[test]
-fn a_turn_of_sealing_takes_a_bounded_part_of_a_bucket() {
-    const MOST: u64 = 32_000;
-    let dir = tempfile::tempdir().unwrap();
-    let (mut engine, ..) = filled(dir.path(), 0, MOST.cast_signed() + 500);
-    let turns = std::iter::from_fn(|| Some(engine.seal_buckets(64).unwrap()).filter(|(buckets, _)| *buckets > 0));
-    let sealed: Vec<u64> = turns.map(|(_, sealed)| sealed).filter(|sealed| *sealed > 0).collect();
-    assert_eq!(sealed, [MOST, 500]);
-    assert_eq!(kept(&mut engine).len() as u64, MOST + 500);
-}
-
 #[test]
 fn a_slot_in_two_chunks_counts_as_the_worse() {
     let dir = tempfile::tempdir().unwrap();
