@@ -79,7 +79,7 @@ fn everything_is_there_to_read_where_no_scripts_run() {
 
     for (lang, [opened, waits, calm]) in [
         ("en", ["Opened", "waiting", "Everything is operational"]),
-        ("fr", ["Ouvert", "en attente", "Tout fonctionne"]),
+        ("fr", ["Ouvert", "en attente", "Tout est opérationnel"]),
     ] {
         let page = |path: &str| format!("{path}?lang={lang}");
         read(&mut browser, &cluster, &page("/"), &["web", "A cable was cut"]);
