@@ -238,7 +238,7 @@ impl Feeder {
 }
 
 /// One check of 200 is down for five minutes, by turns.
-pub(crate) fn result(check: CheckNo, index: usize, scheduled: UtcMicros) -> ProbeResult {
+fn result(check: CheckNo, index: usize, scheduled: UtcMicros) -> ProbeResult {
     let turn = scheduled.0 / (300 * SECOND_US);
     let down = (index as i64 + turn) % 200 == 0;
     let [dns, connect, tls, first_byte, transfer, total] = phases(index, scheduled);

@@ -1,5 +1,5 @@
-//! What the console costs with thousands of checks: how long pages and the API take at the server, how heavy they are over the wire, what one open console costs, how
-//! soon it shows a change, how long whoever writes waits meanwhile, and what a snapshot takes in memory. Results keep coming in as they would from agents.
+//! What the console costs with thousands of checks: how long pages and the API take at the server, how heavy they are over the wire, what one open console costs,
+//! how long whoever writes waits meanwhile, and what a snapshot takes in memory. Results keep coming in as they would from agents.
 //!
 //!     cargo bench -p sitepulse-tests --bench console
 //!
@@ -17,7 +17,6 @@ mod client;
 mod synthetic;
 
 mod fill;
-mod live;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -36,7 +35,7 @@ use sitepulse_collector::present::route::router;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_tests::{process, usage};
-use synthetic::{Ledger, Size};
+use synthetic::Size;
 
 /// How often home is opened in a browser.
 const LOADS: usize = 5;
@@ -120,7 +119,6 @@ async fn run(dir: &std::path::Path, filled: fill::Filled, size: Size) {
     let (feeding, until) = (app.clone(), Arc::clone(&ended));
     tasks.spawn("feeder", async move { feeder.go_on(&feeding, &until).await });
 
-    let (watched, runtime) = (app.clone(), tokio::runtime::Handle::current());
     let asks = setting("SITEPULSE_BENCH_ASKS", 100) as usize;
     let measured = tokio::task::spawn_blocking(move || {
         let before = waits.lock().expect("nobody panics").len();
@@ -147,9 +145,7 @@ async fn run(dir: &std::path::Path, filled: fill::Filled, size: Size) {
             usage::rss_kib(std::process::id()).saturating_sub(resident) / 1024
         );
 
-        let vouched = vouched_for(address, &token);
-        home_in_a_browser(vouched);
-        live::measure(&watched, runtime, &Ledger::agent(0), vouched);
+        home_in_a_browser(vouched_for(address, &token));
         // Another connection: a server hangs up on one that says nothing for as long as that took.
         let script = Client::connect(address, &token).get("/assets/console.js");
         println!("  script   {:.1} KiB (goal: 40)", script.bytes as f64 / 1024.0);
