@@ -81,7 +81,7 @@ fn latency(regions: &[&str]) {
     assert_eq!(unready, 0, "every check is up before the first outage: {checks}");
     let (mut from_outage, mut from_slot, mut to_outbox) = (Vec::new(), Vec::new(), Vec::new());
     let (mut to_provider, mut whole) = (Vec::new(), Vec::new());
-    for site in &sites {
+    for (nth, site) in sites.iter().enumerate() {
         let began = clock::now();
         site.set(Mood::Ill);
         // Where one region finds out first, that may be an incident of its own. Outages before are down still, and open no more.
@@ -89,10 +89,14 @@ fn latency(regions: &[&str]) {
             let found = incidents::read(&cluster.collector_dir());
             let new = |one: &Incident| one.opened_us.filter(|opened| one.kind == "down" && *opened >= began.0);
             found.iter().find_map(|one| Some((one.clone(), new(one)?))).ok_or_else(|| {
-                // What the others see of it tells why, should it never open.
+                // What all see of it tells why, should it never open.
                 let late = clock::now().us_since(began) > 30_000_000;
                 let seen = if late { cluster.ctl(&["checks", "--json"]).stdout } else { String::new() };
-                format!("{} incidents, {:?}; {seen}", found.len(), found.last())
+                let others: Vec<_> = found
+                    .iter()
+                    .map(|one| (one.check, &one.kind, &one.state, one.since_us - began.0, one.opened_us.map(|at| at - began.0)))
+                    .collect();
+                format!("outage {nth}, {} incidents: {others:?}; {seen}", found.len())
             })
         });
         from_outage.push(opened_us - began.0);
