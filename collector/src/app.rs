@@ -19,8 +19,8 @@ mod vitals;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, RwLockReadGuard};
 use std::time::Duration;
 
 use sitepulse_daemon::clock;
@@ -35,9 +35,8 @@ use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::alert::signals;
-use crate::book::Book;
 use crate::checkfile::Written;
-use crate::engine::{Engine, Shared};
+use crate::engine::{BookRead, Engine, Shared};
 use crate::enrol::NewJoinToken;
 use crate::exchange::Histories;
 use crate::exchange::row::Named;
@@ -271,7 +270,8 @@ impl App {
     }
 
     /// The book, for reading. Not to be held across an `await`.
-    pub fn book(&self) -> RwLockReadGuard<'_, Book> {
+    #[track_caller]
+    pub fn book(&self) -> BookRead<'_> {
         self.inner.shared.book()
     }
 

@@ -50,6 +50,43 @@ const CHECKED_AT_START_BYTES_MAX: u64 = 32 << 20;
 /// Name of the addresses in the table `meta`: one a line.
 const META_ADDRESSES: &str = "addresses";
 
+/// The book, being read.
+#[derive(Debug)]
+pub struct BookRead<'a>(RwLockReadGuard<'a, Book>);
+
+#[cfg(debug_assertions)]
+thread_local! {
+    /// Whether this thread reads the book.
+    static READS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+impl<'a> BookRead<'a> {
+    #[track_caller]
+    fn of(book: &'a RwLock<Book>) -> Self {
+        #[cfg(debug_assertions)]
+        assert!(
+            !READS.replace(true),
+            "this thread has the book already: who waits to write in between would block both"
+        );
+        Self(book.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl std::ops::Deref for BookRead<'_> {
+    type Target = Book;
+
+    fn deref(&self) -> &Book {
+        &self.0
+    }
+}
+
+#[cfg(debug_assertions)]
+impl Drop for BookRead<'_> {
+    fn drop(&mut self) {
+        READS.set(false);
+    }
+}
+
 /// What the engine shares with everybody who reads.
 #[derive(Debug)]
 pub struct Shared {
@@ -155,9 +192,11 @@ pub struct Counters {
 }
 
 impl Shared {
-    /// The book, for reading.
-    pub fn book(&self) -> RwLockReadGuard<'_, Book> {
-        self.book.read().unwrap_or_else(PoisonError::into_inner)
+    /// The book, for reading. A thread that has it must not ask again: where somebody waits to write in between, both wait for ever. Builds with
+    /// debug assertions panic instead.
+    #[track_caller]
+    pub fn book(&self) -> BookRead<'_> {
+        BookRead::of(&self.book)
     }
 
     /// How long who writes waits for the book, in microseconds: for benchmarks. Nothing is changed.

@@ -94,7 +94,9 @@ fn latency(regions: &[&str]) {
                 let seen = if late { cluster.ctl(&["checks", "--json"]).stdout } else { String::new() };
                 let others: Vec<_> = found
                     .iter()
-                    .map(|one| (one.check, &one.kind, &one.state, one.since_us - began.0, one.opened_us.map(|at| at - began.0)))
+                    .map(|one| {
+                        (one.check, &one.kind, &one.state, one.since_us - began.0, one.opened_us.map(|at| at - began.0))
+                    })
                     .collect();
                 format!("outage {nth}, {} incidents: {others:?}; {seen}", found.len())
             })

@@ -26,8 +26,9 @@ fn observer(engine: &Engine) -> AgentNo {
 }
 
 fn last(engine: &Engine) -> ProbeResult {
+    let observer = observer(engine);
     let book = engine.shared().book();
-    (**book.pair(JOB, observer(engine)).unwrap().last.as_ref().unwrap()).clone()
+    (**book.pair(JOB, observer).unwrap().last.as_ref().unwrap()).clone()
 }
 
 fn ping(engine: &mut Engine, second: i64, kind: PingKind) {

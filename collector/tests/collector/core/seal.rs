@@ -32,7 +32,9 @@ fn says(engine: &Engine) -> (String, Vec<(CheckNo, AgentNo, Pair)>, String) {
     let span = Span::new(at(-DAY), at(40 * DAY));
     let figures = book.checks().map(|check| format!("{:?}\n", book.verdicts(check.number, &Filter::All, span)));
     let figures: String = figures.chain([format!("{:?}", book.conservation(at(0)))]).collect();
-    (picture(engine), book.checks().flat_map(pairs).collect(), figures)
+    let pairs = book.checks().flat_map(pairs).collect();
+    drop(book);
+    (picture(engine), pairs, figures)
 }
 
 /// Every record that is kept, with its key, sorted.

@@ -178,7 +178,8 @@ impl Site {
 
     fn verdict_at(&self, id: &str, second: i64) -> Verdict {
         let span = Span::new(at(second), at(second).plus_us(1));
-        self.engine.shared().book().verdicts(self.number(id), &Filter::All, span).unwrap()[0].verdict
+        let number = self.number(id);
+        self.engine.shared().book().verdicts(number, &Filter::All, span).unwrap()[0].verdict
     }
 }
 
