@@ -52,23 +52,36 @@ const META_ADDRESSES: &str = "addresses";
 
 /// The book, being read.
 #[derive(Debug)]
-pub struct BookRead<'a>(RwLockReadGuard<'a, Book>);
+pub struct BookRead<'a> {
+    #[cfg(debug_assertions)]
+    place: usize,
+    read: RwLockReadGuard<'a, Book>,
+}
 
 #[cfg(debug_assertions)]
 thread_local! {
-    /// Whether this thread reads the book.
-    static READS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    /// Where the books are that this thread reads: one, but in tests of several collectors.
+    static READS: std::cell::RefCell<Vec<usize>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
 impl<'a> BookRead<'a> {
     #[track_caller]
     fn of(book: &'a RwLock<Book>) -> Self {
         #[cfg(debug_assertions)]
-        assert!(
-            !READS.replace(true),
-            "this thread has the book already: who waits to write in between would block both"
-        );
-        Self(book.read().unwrap_or_else(PoisonError::into_inner))
+        let place = std::ptr::from_ref(book).addr();
+        #[cfg(debug_assertions)]
+        READS.with_borrow_mut(|reads| {
+            assert!(
+                !reads.contains(&place),
+                "this thread has the book already: who waits to write in between would block both"
+            );
+            reads.push(place);
+        });
+        Self {
+            #[cfg(debug_assertions)]
+            place,
+            read: book.read().unwrap_or_else(PoisonError::into_inner),
+        }
     }
 }
 
@@ -76,14 +89,14 @@ impl std::ops::Deref for BookRead<'_> {
     type Target = Book;
 
     fn deref(&self) -> &Book {
-        &self.0
+        &self.read
     }
 }
 
 #[cfg(debug_assertions)]
 impl Drop for BookRead<'_> {
     fn drop(&mut self) {
-        READS.set(false);
+        READS.with_borrow_mut(|reads| reads.retain(|place| *place != self.place));
     }
 }
 
