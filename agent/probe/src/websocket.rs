@@ -14,7 +14,7 @@ use futures_util::{SinkExt as _, Stream as _};
 use hyper::header::HeaderValue;
 use sitepulse_daemon::clock;
 use sitepulse_model::check::{Family, SecretText, WebsocketTarget};
-use sitepulse_model::expect;
+use sitepulse_model::expect::{self, Expectation, Rule};
 use sitepulse_model::record::{Cause, FactKey, Phase};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::WebSocketStream;
@@ -98,8 +98,10 @@ impl WebsocketProbe {
         let (head, early) = upgrade::ask(attempt, &mut stream, &self.url, headers).await?;
         if head.status != 101 {
             attempt.end();
-            let judged = attempt.expect.iter().any(|one| one.condition().operand.name() == "status");
-            if judged {
+            // A soft one says nothing of which status is good: without a hard one the refusal stands.
+            let is_asked_for =
+                |one: &Expectation| one.rule() != Rule::DegradedIf && one.condition().operand.name() == "status";
+            if attempt.expect.iter().any(is_asked_for) {
                 return Ok(Answer { headers: head.headers, ..Answer::default() });
             }
             return Err(head.refused(host));
