@@ -19,6 +19,9 @@ pub(crate) enum Scheme {
     Https,
     /// HTTP/2 with prior knowledge.
     PlainH2,
+    /// A connection that is read.
+    Tcp,
+    WebSocket,
 }
 
 type Served = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -19,7 +19,10 @@ use std::time::Duration;
 
 use rustls::RootCertStore;
 use sitepulse_daemon::address::Policy;
-use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind, HttpTarget, HttpVersion, SecretText};
+use sitepulse_model::check::{
+    AssignedCheck, CheckDefinition, CheckKind, Family, HttpTarget, HttpVersion, SecretText, TcpTarget, TlsOptions,
+    WebsocketTarget,
+};
 use sitepulse_model::control::Weight;
 use sitepulse_model::expect::Expectation;
 use sitepulse_model::id::{CheckId, CheckNo, Revision};
@@ -47,11 +50,33 @@ const BYTES_PER_PROBE_MAX: usize = 1536 << 10;
 const LAG_MAX: Duration = Duration::from_millis(250);
 
 fn check(behaviour: &Behaviour, address: SocketAddr) -> AssignedCheck {
-    let scheme = match behaviour.scheme {
-        Scheme::Http | Scheme::PlainH2 => "http",
-        Scheme::Https => "https",
+    let (kind, status) = match behaviour.scheme {
+        Scheme::Http | Scheme::PlainH2 => (http(behaviour, format!("http://{address}/")), "status in 200..399"),
+        Scheme::Https => (http(behaviour, format!("https://{address}/")), "status in 200..399"),
+        Scheme::Tcp => {
+            let target = TcpTarget { address: address.to_string(), send: None, family: Family::Any };
+            (CheckKind::Tcp(target), "latency >= 0us")
+        }
+        Scheme::WebSocket => {
+            let target = WebsocketTarget {
+                url: format!("ws://{address}/"),
+                send: None,
+                headers: [].into(),
+                auth: None,
+                subprotocols: Vec::new(),
+                family: Family::Any,
+                tls: TlsOptions::default(),
+            };
+            (CheckKind::Websocket(Box::new(target)), "status == 101")
+        }
     };
-    let mut target = HttpTarget::get(format!("{scheme}://{address}/"));
+    // The assertion on the body makes the prober keep it.
+    let expect = [&[status, "body not contains 'canary'"], behaviour.expect].concat();
+    assigned(kind, behaviour.timeout, &expect)
+}
+
+fn http(behaviour: &Behaviour, url: String) -> CheckKind {
+    let mut target = HttpTarget::get(url);
     target.redirects = behaviour.redirects;
     target.compression = true;
     if behaviour.scheme == Scheme::PlainH2 {
@@ -61,9 +86,7 @@ fn check(behaviour: &Behaviour, address: SocketAddr) -> AssignedCheck {
         target.method = "POST".to_owned();
         target.body = Some(SecretText("x".repeat(behaviour.post_bytes)));
     }
-    // The assertion on the body makes the prober keep it.
-    let expect = [&["status in 200..399", "body not contains 'canary'"], behaviour.expect].concat();
-    assigned(CheckKind::Http(Box::new(target)), behaviour.timeout, &expect)
+    CheckKind::Http(Box::new(target))
 }
 
 fn assigned(kind: CheckKind, timeout: Duration, expect: &[&str]) -> AssignedCheck {
