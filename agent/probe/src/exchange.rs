@@ -57,14 +57,15 @@ pub(crate) fn send_failure_of(teller: Teller, step: &str, address: SocketAddr, e
 const EASY_BYTES: usize = BODY_BYTES_MAX;
 /// Longest time between two searches while something new is there, in microseconds; longer ones where a search takes long: see [`rest_us`].
 const SEARCHED_EVERY_US: u64 = 50_000;
-/// How long before the deadline reading ends of a body that is costly to look into: what came is then judged as a whole, which has its own time.
+/// How long before the deadline reading ends where searching is costly: what came is then judged as a whole, which has its own time.
 pub(crate) const VERDICT_US: u64 = 10_000;
 
 /// What came so far, and whether it is enough.
 ///
 /// Searching costs time in proportion to the length: a peer that drips single bytes must not make the agent read a megabyte again for each
 /// of them. So what was searched a lot is searched again when it has grown by a sixteenth, and otherwise every 50 ms; and after a search that took
-/// long, four times as long is left to others. A large body is searched beside the thread of all runs ([`crate::judge`]), and nothing is read meanwhile.
+/// long, four times as long is left to others. Once more than 32 KiB would have been searched in all, it is done beside the thread of all runs
+/// ([`crate::judge`]), and nothing is read meanwhile.
 #[derive(Debug)]
 pub(crate) struct Heard {
     pub(crate) body: Vec<u8>,
@@ -127,9 +128,9 @@ impl Heard {
         if !expect::asserts_body(expect) {
             return true;
         }
-        let (length, end) = (self.body.len(), self.end(attempt));
+        let (length, beside, end) = (self.body.len(), self.is_costly(attempt), self.end(attempt));
         let begun = clock::monotonic();
-        let found = tools.bench.search(expect, &mut self.body, end).await;
+        let found = tools.bench.search(expect, &mut self.body, beside, end).await;
         let took_us = clock::monotonic().us_since(begun);
         let at = now.plus_us(took_us);
         self.last = Some(match found {
@@ -161,7 +162,12 @@ impl Heard {
 
     /// There is no time to search it any more: it is judged as a whole, which has its own time.
     fn is_over(&self, attempt: &Attempt<'_>, now: Monotonic) -> bool {
-        judge::is_costly(attempt.expect, &self.body) && now >= self.end(attempt)
+        self.is_costly(attempt) && now >= self.end(attempt)
+    }
+
+    /// The next search would be too much for the thread of all runs, after those before it.
+    fn is_costly(&self, attempt: &Attempt<'_>) -> bool {
+        judge::is_costly(attempt.expect, self.searched + self.body.len())
     }
 
     /// Until when to wait for more.
@@ -174,8 +180,8 @@ impl Heard {
 
     /// Until when it is read.
     fn end(&self, attempt: &Attempt<'_>) -> Monotonic {
-        let Attempt { expect, deadline, .. } = *attempt;
-        if judge::is_costly(expect, &self.body) { Monotonic(deadline.0.saturating_sub(VERDICT_US)) } else { deadline }
+        let early = if self.is_costly(attempt) { VERDICT_US } else { 0 };
+        Monotonic(attempt.deadline.0.saturating_sub(early))
     }
 
     /// Something came that was not searched.

@@ -144,8 +144,8 @@ impl Bench {
         }
     }
 
-    /// Searches a body that may still grow: which assertion lacks something. `Err`: nobody looked, or not until `until`. No harm: then it is
-    /// read on, and judged as a whole in the end. So nobody waits for a seat here.
+    /// Searches a body that may still grow: which assertion lacks something. Beside: where [`is_costly`] says so. `Err`: nobody looked, or not until
+    /// `until`. No harm: then it is read on, and judged as a whole in the end. So nobody waits for a seat here.
     ///
     /// # Panics
     /// What looks into it panicked.
@@ -153,9 +153,10 @@ impl Bench {
         &self,
         expect: &[Expectation],
         body: &mut Vec<u8>,
+        beside: bool,
         until: Monotonic,
     ) -> Result<Option<usize>, NotSearched> {
-        if !is_costly(expect, body) {
+        if !beside {
             return Ok(expect::body_lacks(expect, body));
         }
         let seat = self.0.clone().try_acquire_owned().map_err(|_| NotSearched)?;
@@ -185,9 +186,9 @@ impl Bench {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotSearched;
 
-/// Whether it would take too long to look into a body on the thread of all runs.
-pub(crate) fn is_costly(expect: &[Expectation], body: &[u8]) -> bool {
-    body.len() > INLINE_BYTES_MAX && expect::needs_body(expect)
+/// Whether it would take too long to look into so many bytes on the thread of all runs.
+pub(crate) fn is_costly(expect: &[Expectation], bytes: usize) -> bool {
+    bytes > INLINE_BYTES_MAX && expect::needs_body(expect)
 }
 
 fn us(time: Duration) -> u64 {

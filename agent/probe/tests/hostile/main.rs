@@ -1,4 +1,5 @@
-//! Hostile servers: each behaviour of the table is probed [`CONCURRENT`] times at once, and costs no more than its limits.
+//! Hostile servers: each behaviour of the table is probed [`CONCURRENT`] times at once (a few costly ones less often), and costs no more than its
+//! limits.
 //!
 //! Every run ends within its deadline in an outcome of the table, the memory of the process stays bounded, and a well-behaved check on the
 //! same thread keeps its schedule meanwhile. The servers live in this process too, so its memory counts them in.
@@ -34,13 +35,9 @@ use sitepulse_probe::tools::Tools;
 use sitepulse_probe::{Probe, Run};
 use tokio::task::JoinSet;
 
-use crate::behaviour::{Behaviour, Scheme, Servers};
+use crate::behaviour::{Behaviour, CONCURRENT, Scheme, Servers};
 use crate::measure::{Memory, Witness};
 
-/// Probes of one behaviour at once.
-const CONCURRENT: usize = 100;
-/// The same of a behaviour whose body is costly to look into: they are judged in turn.
-const COSTLY: usize = 10;
 /// Most that a run may take beyond its deadline. Generous: the machine that runs the tests has other things to do.
 const SLACK: Duration = Duration::from_millis(500);
 /// Most memory of a probe, its server's side included, averaged over those at once.
@@ -121,11 +118,11 @@ fn a_run() -> Run {
     Run { check: CheckNo(1), revision: Revision(1), slot: UtcMicros(5), started, note_all: false }
 }
 
-/// Probes one behaviour, [`CONCURRENT`] or [`COSTLY`] times at once.
+/// Probes one behaviour, many times at once.
 async fn assault(behaviour: &Behaviour, address: SocketAddr, tools: &Arc<Tools>) -> Vec<ProbeResult> {
     let probe = Arc::new(Probe::new(&check(behaviour, address)));
     let mut runs = JoinSet::new();
-    for _ in 0..if behaviour.expect.is_empty() { CONCURRENT } else { COSTLY } {
+    for _ in 0..behaviour.at_once {
         let (probe, tools) = (probe.clone(), tools.clone());
         runs.spawn(async move { probe.run(a_run(), &tools).await });
     }
