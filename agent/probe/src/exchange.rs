@@ -9,6 +9,7 @@ use sitepulse_model::record::{Cause, Phase};
 
 use crate::attempt::{Answer, Attempt, Failure};
 use crate::connect::Teller;
+use crate::judge::{self, NotSearched};
 use crate::{BODY_BYTES_MAX, connect, human_us};
 
 /// Splits `host:port`; an IPv6 address stands in brackets.
@@ -52,15 +53,19 @@ pub(crate) fn send_failure_of(teller: Teller, step: &str, address: SocketAddr, e
     }
 }
 
-/// Up to this length what came is judged after every read.
-const JUDGED_AT_ONCE: usize = 4096;
-/// Longest time between two judgements while something new is there, in microseconds.
-const JUDGED_EVERY_US: u64 = 50_000;
+/// So many bytes are searched whenever something came; then it is done less often.
+const EASY_BYTES: usize = BODY_BYTES_MAX;
+/// Longest time between two searches while something new is there, in microseconds; longer ones where a search takes long: see [`rest_us`].
+const SEARCHED_EVERY_US: u64 = 50_000;
+/// How long before the deadline reading ends where searching is costly: what came is then judged as a whole, which has its own time.
+pub(crate) const VERDICT_US: u64 = 10_000;
 
 /// What came so far, and whether it is enough.
 ///
-/// Judging costs time in proportion to the length: a peer that drips single bytes must not make the agent read a megabyte again for each
-/// of them. So a long body is judged when it has grown by a sixteenth, and otherwise every 50 ms.
+/// Searching costs time in proportion to the length: a peer that drips single bytes must not make the agent read a megabyte again for each
+/// of them. So what was searched a lot is searched again when it has grown by a sixteenth, and otherwise every 50 ms; and after a search that took
+/// long, four times as long is left to others. Once more than 32 KiB would have been searched in all, it is done beside the thread of all runs
+/// ([`crate::judge`]), and nothing is read meanwhile.
 #[derive(Debug)]
 pub(crate) struct Heard {
     pub(crate) body: Vec<u8>,
@@ -68,12 +73,32 @@ pub(crate) struct Heard {
     since: Monotonic,
     /// Something came, be it an empty datagram.
     any: bool,
-    judged: Option<(usize, Monotonic)>,
+    /// Bytes searched in all.
+    searched: usize,
+    last: Option<Search>,
+}
+
+/// The last search.
+#[derive(Debug, Clone, Copy)]
+struct Search {
+    /// When it ended.
+    at: Monotonic,
+    /// How long others have after it.
+    rest_us: u64,
+    /// So much of the body was searched.
+    length: usize,
+    /// The assertion that lacked something.
+    lacks: Option<usize>,
+}
+
+/// How long others have after a search that took so long, in microseconds. A short one holds up nobody.
+const fn rest_us(took_us: u64) -> u64 {
+    if took_us < 1_000 { 0 } else { took_us.saturating_mul(4) }
 }
 
 impl Heard {
     pub(crate) fn new() -> Self {
-        Self { body: Vec::new(), since: clock::monotonic(), any: false, judged: None }
+        Self { body: Vec::new(), since: clock::monotonic(), any: false, searched: 0, last: None }
     }
 
     /// Bytes that may still be kept.
@@ -81,42 +106,101 @@ impl Heard {
         BODY_BYTES_MAX - self.body.len()
     }
 
-    /// Something was added to the body at `now`. Is it enough?
-    pub(crate) fn enough(&mut self, expect: &[Expectation], now: Monotonic) -> bool {
+    /// Something was added to the body at `now`. Is it enough, or all there is time for?
+    pub(crate) async fn enough(&mut self, attempt: &Attempt<'_>, now: Monotonic) -> bool {
         self.any = true;
-        let due = self.judged.is_none_or(|(length, at)| {
-            let grown = self.body.len() - length;
-            self.body.len() <= JUDGED_AT_ONCE || grown > length / 16 || now.us_since(at) >= JUDGED_EVERY_US
+        if self.is_over(attempt, now) {
+            return true;
+        }
+        let due = self.last.is_none_or(|last| {
+            let grown = self.body.len() - last.length;
+            now >= self.next(last) || (grown > last.length / 16 && now >= last.at.plus_us(last.rest_us))
         });
-        due && self.judge(expect, now)
+        due && self.search(attempt, now).await
     }
 
-    /// Judges what is there and not yet judged.
-    pub(crate) fn judge(&mut self, expect: &[Expectation], now: Monotonic) -> bool {
-        if !self.any || self.judged.is_some_and(|(length, _)| length == self.body.len()) {
+    /// Searches what is there and not yet searched. Is it enough?
+    pub(crate) async fn search(&mut self, attempt: &Attempt<'_>, now: Monotonic) -> bool {
+        let Attempt { expect, tools, .. } = attempt;
+        if !self.any || !self.has_news() {
             return false;
         }
-        self.judged = Some((self.body.len(), now));
-        !expect::asserts_body(expect) || expect::body_satisfied(expect, &self.body)
+        if !expect::asserts_body(expect) {
+            return true;
+        }
+        let (length, beside, end) = (self.body.len(), self.is_costly(attempt), self.end(attempt));
+        let begun = clock::monotonic();
+        let found = tools.bench.search(expect, &mut self.body, beside, end).await;
+        let took_us = clock::monotonic().us_since(begun);
+        let at = now.plus_us(took_us);
+        self.last = Some(match found {
+            Ok(lacks) => {
+                self.searched += length;
+                Search { at, rest_us: rest_us(took_us), length, lacks }
+            }
+            Err(NotSearched) => {
+                let before = self.last.map_or((0, None), |last| (last.length, last.lacks));
+                Search { at, rest_us: SEARCHED_EVERY_US, length: before.0, lacks: before.1 }
+            }
+        });
+        found == Ok(None)
     }
 
-    /// How long to wait for more.
-    pub(crate) fn patience(&self, deadline: Monotonic) -> Monotonic {
-        match self.judged {
-            Some((length, at)) if length < self.body.len() => deadline.min(at.plus_us(JUDGED_EVERY_US)),
-            Some(_) | None => deadline,
+    /// Nothing came within [`Heard::patience`]. Is what is there enough, or all there is time for? `Err`: the deadline came, `silence` says what
+    /// it is where nothing came at all.
+    pub(crate) async fn waited(
+        &mut self,
+        attempt: &Attempt<'_>,
+        silence: impl FnOnce() -> String,
+    ) -> Result<bool, Failure> {
+        let now = clock::monotonic();
+        if (self.is_over(attempt, now) && self.has_news()) || self.search(attempt, now).await {
+            return Ok(true);
         }
+        if now >= self.end(attempt) { Err(self.failure(attempt, silence)) } else { Ok(false) }
+    }
+
+    /// There is no time to search it any more: it is judged as a whole, which has its own time.
+    fn is_over(&self, attempt: &Attempt<'_>, now: Monotonic) -> bool {
+        self.is_costly(attempt) && now >= self.end(attempt)
+    }
+
+    /// The next search would be too much for the thread of all runs, after those before it.
+    fn is_costly(&self, attempt: &Attempt<'_>) -> bool {
+        judge::is_costly(attempt.expect, self.searched + self.body.len())
+    }
+
+    /// Until when to wait for more.
+    pub(crate) fn patience(&self, attempt: &Attempt<'_>) -> Monotonic {
+        match self.last {
+            Some(last) if self.has_news() => self.end(attempt).min(self.next(last)),
+            Some(_) | None => self.end(attempt),
+        }
+    }
+
+    /// Until when it is read.
+    fn end(&self, attempt: &Attempt<'_>) -> Monotonic {
+        let early = if self.is_costly(attempt) { VERDICT_US } else { 0 };
+        Monotonic(attempt.deadline.0.saturating_sub(early))
+    }
+
+    /// Something came that was not searched.
+    fn has_news(&self) -> bool {
+        self.last.is_none_or(|last| last.length < self.body.len())
+    }
+
+    /// When it is searched again, however little came.
+    fn next(&self, last: Search) -> Monotonic {
+        let every_us = if self.searched <= EASY_BYTES { 0 } else { SEARCHED_EVERY_US };
+        last.at.plus_us(every_us.max(last.rest_us))
     }
 
     /// The deadline came: what is missing.
-    pub(crate) fn failure(&self, attempt: &Attempt<'_>, silence: String) -> Failure {
+    fn failure(&self, attempt: &Attempt<'_>, silence: impl FnOnce() -> String) -> Failure {
         if !self.any {
-            return Failure::new(Cause::Timeout, Phase::FirstByte, silence);
+            return Failure::new(Cause::Timeout, Phase::FirstByte, silence());
         }
-        let one = std::slice::from_ref;
-        let missing = attempt.expect.iter().find(|expectation| {
-            expect::asserts_body(one(expectation)) && !expect::body_satisfied(one(expectation), &self.body)
-        });
+        let missing = self.last.and_then(|last| last.lacks).and_then(|index| attempt.expect.get(index));
         let missing = missing.map_or("the assertions", Expectation::source);
         // Up to a millisecond had passed before the wait began.
         let within = human_us(attempt.deadline.us_since(self.since).div_ceil(1000) * 1000);
@@ -131,47 +215,4 @@ impl Heard {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_split() {
-        for (text, host, port) in
-            [("db.example:5432", "db.example", 5432), ("[::1]:7", "::1", 7), ("10.0.0.1:1", "10.0.0.1", 1)]
-        {
-            assert_eq!(host_port(text), Ok((host.to_owned(), port)));
-        }
-        for wrong in ["", "a", ":1", "a:", "a:0", "a:65536", "::1:7", "[::1:7", "[]:7"] {
-            assert!(host_port(wrong).unwrap_err().contains("host:port"), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_dripped_megabyte_is_not_judged_byte_by_byte() {
-        let expect = [Expectation::parse("body contains 'END'", "tcp").unwrap()];
-        let mut heard = Heard::new();
-        let mut judgements = 0;
-        for at in 0..BODY_BYTES_MAX as u64 {
-            heard.body.push(b'x');
-            // A byte each microsecond.
-            assert!(!heard.enough(&expect, Monotonic(at)));
-            judgements += usize::from(heard.judged == Some((heard.body.len(), Monotonic(at))));
-        }
-        assert!(judgements < JUDGED_AT_ONCE + 200, "{judgements}");
-        assert_eq!(heard.room(), 0);
-    }
-
-    #[test]
-    fn what_is_not_judged_at_once_is_judged_soon() {
-        let expect = [Expectation::parse("body contains 'END'", "tcp").unwrap()];
-        let mut heard = Heard::new();
-        heard.body = vec![b'x'; 100_000];
-        assert!(!heard.enough(&expect, Monotonic(10)));
-        assert_eq!(heard.patience(Monotonic(9_000_000)), Monotonic(9_000_000), "nothing new");
-        heard.body.extend(b"END");
-        assert!(!heard.enough(&expect, Monotonic(20)), "little was added");
-        assert_eq!(heard.patience(Monotonic(9_000_000)), Monotonic(10 + JUDGED_EVERY_US));
-        assert_eq!(heard.patience(Monotonic(30)), Monotonic(30));
-        assert!(heard.judge(&expect, Monotonic(50_010)));
-    }
-}
+mod tests;

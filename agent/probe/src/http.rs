@@ -274,7 +274,27 @@ pub(crate) async fn fetch(
         followed += 1;
         attempt.facts.number(FactKey::Redirects, followed.into());
         hop = redirect::next(hop, secret_body, parts.status, location)?;
+        forget_hop(attempt);
     }
+}
+
+/// What one hop's connection told is not the next one's, which may tell less: plain HTTP has no certificate, another server staples nothing.
+fn forget_hop(attempt: &mut Attempt<'_>) {
+    const OF_A_CONNECTION: [FactKey; 10] = [
+        FactKey::HttpOffer,
+        FactKey::TlsVersion,
+        FactKey::TlsCipher,
+        FactKey::Alpn,
+        FactKey::Ocsp,
+        FactKey::CertificateSubject,
+        FactKey::CertificateIssuer,
+        FactKey::CertificateNames,
+        FactKey::CertificateSha256,
+        FactKey::ChainLength,
+    ];
+    attempt.facts.more.retain(|fact| !OF_A_CONNECTION.contains(&fact.key));
+    attempt.facts.certificate_expires = None;
+    attempt.evidence.shown = None;
 }
 
 fn with_cookies(mut message: Message, url: &Url, jar: Option<&(dyn Jar + '_)>) -> Message {

@@ -1,7 +1,8 @@
 //! ICMP echoes over one unprivileged socket that all probes share.
 //!
-//! A run sends its echoes spaced apart. It ends when all are back, [`LAST_WAIT_US`] after the last was sent, or at its deadline; a reply that
-//! comes later counts as lost. A deadline that leaves no time for all echoes leaves the last ones unsent: `sent` tells.
+//! A run sends its echoes spaced apart. It ends when all are back, or at its deadline: while none is back, nobody knows how far the target is.
+//! Once one is, the others have a [`patience`] of their own, counted from when the last was sent. A reply that comes later counts as lost.
+//! A deadline that leaves no time for all echoes leaves the last ones unsent: `sent` tells.
 //!
 //! Loss is for assertions to judge, unless all are lost. [`hub`] shares the socket; [`packet`] is the format.
 //!
@@ -12,7 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use sitepulse_daemon::clock;
+use sitepulse_daemon::clock::{self, Monotonic};
 use sitepulse_model::check::{Family, IcmpTarget};
 use sitepulse_model::record::{Cause, FactKey, Facts, Phase};
 
@@ -27,10 +28,10 @@ mod tests;
 
 pub use hub::Hub;
 
-use hub::{Echo, Line};
+use hub::{Echo, Echoes, Line, Wanted};
 
-/// How long the last echo of a run is waited for, in microseconds.
-pub const LAST_WAIT_US: u64 = 2_000_000;
+/// How long the last echo of a run is waited for at least, in microseconds.
+const LAST_WAIT_US: u64 = 2_000_000;
 
 /// A check of this kind, prepared once and run many times.
 #[derive(Debug)]
@@ -69,18 +70,13 @@ impl IcmpProbe {
         let started = clock::monotonic();
         for number in 1..=self.count {
             echoes.send().await.map_err(|error| send_failure("icmp", address, &error))?;
-            let last = number == self.count;
-            let until = if last {
-                clock::monotonic().plus_us(LAST_WAIT_US)
-            } else {
-                started.plus_us(self.spacing_us.saturating_mul(u64::from(number)))
-            };
+            let next = started.plus_us(self.spacing_us.saturating_mul(u64::from(number)));
             // No time for another one after the deadline: what was sent is waited for.
-            let cut = until >= attempt.deadline;
-            echoes.wait(until.min(attempt.deadline), last || cut).await.map_err(|error| lost_line(&error))?;
-            if cut {
+            if number == self.count || next >= attempt.deadline {
+                await_rest(&echoes, attempt.deadline).await.map_err(|error| lost_line(&error))?;
                 break;
             }
+            echoes.wait(next, Wanted::Nothing).await.map_err(|error| lost_line(&error))?;
         }
         attempt.end();
         let summary = Summary::of(&echoes.seen());
@@ -95,6 +91,28 @@ impl IcmpProbe {
         attempt.phases.first_byte = Some(rtt.avg);
         Ok(Answer::default())
     }
+}
+
+/// Waits for the echoes of which the last was sent now.
+async fn await_rest(echoes: &Echoes, deadline: Monotonic) -> io::Result<()> {
+    let sent = clock::monotonic();
+    echoes.wait(deadline, Wanted::First).await?;
+    loop {
+        let seen = echoes.seen();
+        let Some(longest) = seen.iter().filter_map(|echo| echo.rtt_us).max() else { return Ok(()) };
+        // One that came meanwhile may have taken longer than those before it.
+        let until = sent.plus_us(patience(longest)).min(deadline);
+        if seen.iter().all(|echo| echo.rtt_us.is_some()) || clock::monotonic() >= until {
+            return Ok(());
+        }
+        echoes.wait(until, Wanted::All).await?;
+    }
+}
+
+/// How long the last echo of a run is waited for whose longest round trip so far is this, in microseconds.
+const fn patience(longest_us: u64) -> u64 {
+    let twice = longest_us.saturating_mul(2);
+    if twice > LAST_WAIT_US { twice } else { LAST_WAIT_US }
 }
 
 /// What a run's echoes tell.

@@ -5,11 +5,13 @@
 //! on threads beside, at most [`SEATS`] at once, and within a time of their own: see [`until`]. Smaller ones are judged where they are, at no
 //! further cost.
 //!
+//! Kinds that read until it is enough (`tcp`, `udp`, `websocket`) look into what came so far as well: [`Bench::search`].
+//!
 //! What happens beyond that time: an answer that was being judged for most of it is too costly, which is its sender's doing, as a body
 //! beyond a limit is: down. One that waited for a seat instead tells nothing of its sender: unknown. Either way a judgement that has begun
 //! ends on its thread and keeps its seat until then, for it cannot be interrupted.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -141,6 +143,52 @@ impl Bench {
             Err(_) => Err(Unjudged::NoSeat(us(bound))),
         }
     }
+
+    /// Searches a body that may still grow: which assertion lacks something. Beside: where [`is_costly`] says so. `Err`: nobody looked, or not until
+    /// `until`. No harm: then it is read on, and judged as a whole in the end. So nobody waits for a seat here.
+    ///
+    /// # Panics
+    /// What looks into it panicked.
+    pub(crate) async fn search(
+        &self,
+        expect: &[Expectation],
+        body: &mut Vec<u8>,
+        beside: bool,
+        until: Monotonic,
+    ) -> Result<Option<usize>, NotSearched> {
+        if !beside {
+            return Ok(expect::body_lacks(expect, body));
+        }
+        let seat = self.0.clone().try_acquire_owned().map_err(|_| NotSearched)?;
+        let (expect, whole) = (expect.to_vec(), Arc::new(std::mem::take(body)));
+        let searched = whole.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let lacks = expect::body_lacks(&expect, &searched);
+            // Before the other side hears of it: it takes the body back.
+            drop(searched);
+            drop(seat);
+            lacks
+        });
+        let found = tokio::time::timeout(until.since(clock::monotonic()), work).await;
+        *body = Arc::try_unwrap(whole).unwrap_or_else(|kept| kept.to_vec());
+        match found {
+            Ok(Ok(lacks)) => Ok(lacks),
+            Ok(Err(error)) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(_stopped) => Err(NotSearched),
+            },
+            Err(_) => Err(NotSearched),
+        }
+    }
+}
+
+/// A search did not come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotSearched;
+
+/// Whether it would take too long to look into so many bytes on the thread of all runs.
+pub(crate) fn is_costly(expect: &[Expectation], bytes: usize) -> bool {
+    bytes > INLINE_BYTES_MAX && expect::needs_body(expect)
 }
 
 fn us(time: Duration) -> u64 {

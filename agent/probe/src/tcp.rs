@@ -59,12 +59,12 @@ impl TcpProbe {
         let truncated = loop {
             let room = heard.room();
             if room == 0 {
-                break !heard.judge(attempt.expect, clock::monotonic());
+                break !heard.search(attempt, clock::monotonic()).await;
             }
             if heard.body.capacity() - heard.body.len() < READ_BYTES {
                 heard.body.reserve(READ_BYTES.max(heard.body.len()).min(room));
             }
-            let until = clock::tokio_instant(heard.patience(attempt.deadline));
+            let until = clock::tokio_instant(heard.patience(attempt));
             let mut space = (&mut heard.body).limit(room);
             let read = tokio::time::timeout_at(until, stream.read_buf(&mut space)).await;
             let now = clock::monotonic();
@@ -75,17 +75,17 @@ impl TcpProbe {
                         attempt.begin_at(Phase::Transfer, now);
                     }
                     attempt.facts.body_bytes = Some(heard.body.len() as u64);
-                    if heard.enough(attempt.expect, now) {
+                    if heard.enough(attempt, now).await {
                         break false;
                     }
                 }
                 Ok(Err(error)) => return Err(self.failure(attempt, heard.body.len(), &error)),
-                Err(_) if heard.judge(attempt.expect, now) => break false,
-                Err(_) if now >= attempt.deadline => {
-                    let silence = format!("tcp: {}:{} was connected and said nothing", self.host, self.port);
-                    return Err(heard.failure(attempt, silence));
+                Err(_) => {
+                    let silence = || format!("tcp: {}:{} was connected and said nothing", self.host, self.port);
+                    if heard.waited(attempt, silence).await? {
+                        break false;
+                    }
                 }
-                Err(_) => {}
             }
         };
         attempt.end();

@@ -72,6 +72,23 @@ fn run_noting(probe: &Probe, tools: &Tools, note_all: bool) -> ProbeResult {
     runtime.block_on(probe.run(run, tools))
 }
 
+/// An assertion that is costly to judge over [`irregular`] words, and does not hold.
+pub(crate) const COSTLY: &str = "body matches /x.{0,100}q/";
+
+/// Words with an `x` at irregular distances: a regex that starts with it is in another set of states at each byte.
+pub(crate) fn irregular(length: usize) -> Vec<u8> {
+    let mut seed = 1_u32;
+    let mut letter = || {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        match seed >> 16 {
+            n if n % 7 == 0 => b' ',
+            n if n % 3 == 0 => b'x',
+            n => b'a' + (n % 16) as u8,
+        }
+    };
+    (0..length).map(|_| letter()).collect()
+}
+
 /// An authority that signs servers' certificates, and the roots that trust it.
 pub(crate) struct Pki {
     pub(crate) roots: RootCertStore,

@@ -74,10 +74,10 @@ impl UdpProbe {
         let truncated = loop {
             let room = heard.room();
             if room == 0 {
-                break !heard.judge(attempt.expect, clock::monotonic());
+                break !heard.search(attempt, clock::monotonic()).await;
             }
             heard.body.reserve(DATAGRAM_BYTES.min(room));
-            let until = clock::tokio_instant(heard.patience(attempt.deadline));
+            let until = clock::tokio_instant(heard.patience(attempt));
             let mut space = (&mut heard.body).limit(room);
             let received = tokio::time::timeout_at(until, socket.recv_buf(&mut space)).await;
             let now = clock::monotonic();
@@ -87,17 +87,17 @@ impl UdpProbe {
                         attempt.begin_at(Phase::Transfer, now);
                     }
                     attempt.facts.body_bytes = Some(heard.body.len() as u64);
-                    if heard.enough(attempt.expect, now) {
+                    if heard.enough(attempt, now).await {
                         break false;
                     }
                 }
                 Ok(Err(error)) => return Err(Failure { phase: attempt.phase(), ..failed(error) }),
-                Err(_) if heard.judge(attempt.expect, now) => break false,
-                Err(_) if now >= attempt.deadline => {
-                    let silence = format!("udp: {}:{} did not answer", self.host, self.port);
-                    return Err(heard.failure(attempt, silence));
+                Err(_) => {
+                    let silence = || format!("udp: {}:{} did not answer", self.host, self.port);
+                    if heard.waited(attempt, silence).await? {
+                        break false;
+                    }
                 }
-                Err(_) => {}
             }
         };
         attempt.end();

@@ -4,17 +4,17 @@
 //! With `send`, or an assertion on what comes, messages are read (and joined with line feeds) until the hard assertions on them hold, the peer
 //! closes, or 1 MiB came. When the deadline comes first, what came so far is judged; when nothing came, it is a timeout.
 //!
-//! Limits besides: a message and a frame of 1 MiB, [`PINGS_MAX`] pings, [`RECEIVED_BYTES_MAX`] received in all, and [`Appetite`] on how often
+//! Limits besides: a message and a frame of 1 MiB, [`PINGS_MAX`] pings, [`RECEIVED_BYTES_MAX`] received in all, and those of [`Heard`] on how often
 //! what came is searched anew.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, Stream as _};
 use hyper::header::HeaderValue;
-use sitepulse_daemon::clock;
+use sitepulse_daemon::clock::{self, Monotonic};
 use sitepulse_model::check::{Family, SecretText, WebsocketTarget};
-use sitepulse_model::expect;
+use sitepulse_model::expect::{self, Expectation, Rule};
 use sitepulse_model::record::{Cause, FactKey, Phase};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::WebSocketStream;
@@ -23,6 +23,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError}
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::attempt::{Answer, Attempt, Failure};
+use crate::exchange::{Heard, VERDICT_US};
 use crate::http::{Headers, Url};
 use crate::metered::Metered;
 use crate::tls::{self, TlsClient};
@@ -34,8 +35,6 @@ mod upgrade;
 pub(crate) const RECEIVED_BYTES_MAX: usize = 4 << 20;
 /// Most pings that are answered.
 pub(crate) const PINGS_MAX: usize = 1_000;
-/// How long before the deadline reading ends.
-const VERDICT: Duration = Duration::from_millis(10);
 /// Longest that taking leave takes.
 const LEAVE: Duration = Duration::from_millis(20);
 
@@ -98,8 +97,10 @@ impl WebsocketProbe {
         let (head, early) = upgrade::ask(attempt, &mut stream, &self.url, headers).await?;
         if head.status != 101 {
             attempt.end();
-            let judged = attempt.expect.iter().any(|one| one.condition().operand.name() == "status");
-            if judged {
+            // A soft one says nothing of which status is good: without a hard one the refusal stands.
+            let is_asked_for =
+                |one: &Expectation| one.rule() != Rule::DegradedIf && one.condition().operand.name() == "status";
+            if attempt.expect.iter().any(is_asked_for) {
                 return Ok(Answer { headers: head.headers, ..Answer::default() });
             }
             return Err(head.refused(host));
@@ -113,7 +114,7 @@ impl WebsocketProbe {
             .max_message_size(Some(BODY_BYTES_MAX))
             .max_frame_size(Some(BODY_BYTES_MAX));
         let mut socket = WebSocketStream::from_partially_read(stream, early, Role::Client, Some(config)).await;
-        let mut answer = Answer { headers: head.headers, ..Answer::default() };
+        let mut answer = Answer::default();
         let awaits = words.is_some() || expect::asserts_body(attempt.expect);
         if let Some(words) = words {
             attempt.begin(Phase::Send);
@@ -122,31 +123,37 @@ impl WebsocketProbe {
         }
         if awaits {
             attempt.begin(Phase::FirstByte);
-            listen(attempt, host, &mut socket, &mut answer).await?;
+            answer = listen(attempt, host, &mut socket).await?;
         }
         attempt.end();
         leave(attempt, socket).await;
-        Ok(answer)
+        Ok(Answer { headers: head.headers, ..answer })
     }
 }
 
-/// Reads messages until they are enough.
+/// Reads messages until they are enough. The answer has no headers yet.
 async fn listen<S: AsyncRead + AsyncWrite + Unpin>(
     attempt: &mut Attempt<'_>,
     host: &str,
     socket: &mut WebSocketStream<S>,
-    answer: &mut Answer,
-) -> Result<(), Failure> {
-    let left = attempt.deadline.since(clock::monotonic()).saturating_sub(VERDICT);
-    let mut verdict = pin!(tokio::time::sleep(left));
-    let mut appetite = Appetite::default();
+) -> Result<Answer, Failure> {
+    // What came by then is judged.
+    let verdict = Monotonic(attempt.deadline.0.saturating_sub(VERDICT_US));
+    let mut heard = Heard::new();
     let mut pings = 0;
-    loop {
+    let truncated = loop {
+        let until = clock::tokio_instant(heard.patience(attempt).min(verdict));
         let next = std::future::poll_fn(|context| Pin::new(&mut *socket).poll_next(context));
         let came = tokio::select! {
             biased;
             came = next => came,
-            () = &mut verdict, if answer.body_bytes > 0 => return Ok(()),
+            () = tokio::time::sleep_until(until), if !heard.body.is_empty() => {
+                let now = clock::monotonic();
+                if now >= verdict || heard.search(attempt, now).await {
+                    break false;
+                }
+                continue;
+            }
         };
         let data = match came {
             Some(Ok(Message::Text(text))) => bytes::Bytes::from(text),
@@ -161,7 +168,7 @@ async fn listen<S: AsyncRead + AsyncWrite + Unpin>(
             }
             // The library answers a close; its end comes next.
             Some(Ok(Message::Pong(_) | Message::Frame(_))) => continue,
-            Some(Ok(Message::Close(_))) | None if answer.body_bytes > 0 => return Ok(()),
+            Some(Ok(Message::Close(_))) | None if !heard.body.is_empty() => break false,
             Some(Ok(Message::Close(frame))) => {
                 let reason = frame.map_or_else(
                     || "without a reason".to_owned(),
@@ -179,42 +186,20 @@ async fn listen<S: AsyncRead + AsyncWrite + Unpin>(
         if attempt.phase() == Phase::FirstByte {
             attempt.begin(Phase::Transfer);
         }
-        let separator = usize::from(!answer.body.is_empty());
-        if separator > 0 {
-            answer.body.push(b'\n');
+        // There is room: reading ends where there is none.
+        if !heard.body.is_empty() {
+            heard.body.push(b'\n');
         }
-        let room = BODY_BYTES_MAX.saturating_sub(answer.body.len());
-        answer.truncated = data.len() > room;
-        answer.body.extend_from_slice(&data[..data.len().min(room)]);
-        answer.body_bytes = answer.body.len() as u64;
-        attempt.facts.body_bytes = Some(answer.body_bytes);
-        let full = answer.truncated || answer.body.len() >= BODY_BYTES_MAX;
-        if full || (appetite.is_due(answer.body.len()) && expect::body_satisfied(attempt.expect, &answer.body)) {
-            return Ok(());
+        let room = heard.room();
+        let is_cut = data.len() > room;
+        heard.body.extend_from_slice(&data[..data.len().min(room)]);
+        attempt.facts.body_bytes = Some(heard.body.len() as u64);
+        let now = clock::monotonic();
+        if is_cut || heard.room() == 0 || now >= verdict || heard.enough(attempt, now).await {
+            break is_cut;
         }
-    }
-}
-
-/// How often what came is searched again: each time at first, then only when it has grown by a quarter. A peer that sends a byte at a time would
-/// have it searched a million times else.
-#[derive(Debug, Default)]
-struct Appetite {
-    searched: usize,
-    next: usize,
-}
-
-impl Appetite {
-    /// Bytes that are searched before it is done less often.
-    const EASY: usize = 16 << 20;
-
-    fn is_due(&mut self, len: usize) -> bool {
-        if self.searched > Self::EASY && len < self.next {
-            return false;
-        }
-        self.searched += len;
-        self.next = len + len / 4;
-        true
-    }
+    };
+    Ok(heard.answer(truncated))
 }
 
 /// Says goodbye without waiting for the peer's: the run is over.

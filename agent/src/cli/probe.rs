@@ -87,8 +87,8 @@ struct UrlOptions {
     /// Attempts after a failed one, 0 to 5.
     #[arg(long, value_name = "N")]
     retries: Option<u8>,
-    /// Which HTTP.
-    #[arg(long, value_name = "VERSION", value_parser = ["auto", "1.1", "2", "3"])]
+    /// Which HTTP; advertised is HTTP/3 where DNS offers it, else as auto.
+    #[arg(long, value_name = "VERSION", value_parser = ["auto", "1.1", "2", "3", "advertised"])]
     http: Option<String>,
     /// Which addresses.
     #[arg(long, value_name = "FAMILY", value_parser = ["any", "ipv4", "ipv6"])]

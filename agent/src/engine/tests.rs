@@ -80,6 +80,10 @@ struct Rig {
 }
 
 fn rig(checks: Vec<AssignedCheck>) -> Rig {
+    rig_with(checks, 10)
+}
+
+fn rig_with(checks: Vec<AssignedCheck>, per_host_max: usize) -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let (spool, spool_thread) = writer::start(open(dir.path()), Heartbeat::default(), || Incarnation(8)).unwrap();
     let parts = Parts {
@@ -100,7 +104,7 @@ fn rig(checks: Vec<AssignedCheck>) -> Rig {
         incarnation_noted: true,
         resume_after: clock::now(),
         in_flight_max: 10,
-        per_host_max: 10,
+        per_host_max,
         tools: Arc::new(Tools::new(Tls::from_system().unwrap(), Policy::parse(&["loopback".to_owned()]).unwrap())),
         vault: Vault::open(dir.path()),
         pager: watch::channel(crate::pager::News::default()).0,
@@ -310,6 +314,48 @@ async fn a_run_now_answers_besides_the_schedule_and_is_no_record() {
         assert_eq!(spool.refresh().await.unwrap().stats.records, 0, "nothing of it is a record");
         let Answer::Checks(checks) = handle.control(Request::Checks).await.unwrap() else { panic!("no checks") };
         assert!(checks.checks.iter().all(|check| check.last.is_none()), "nor the last run of the schedule");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_host_that_hangs_has_its_places_and_leaves_the_rest_to_others() {
+    const PLACES: usize = 2;
+    let (url, streams) = silent();
+    let hang = |number| {
+        let mut check = check(number, &url);
+        check.definition.timeout_us = 60_000_000;
+        check
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
+    let other = check(9, &format!("http://{}/", listener.local_addr().unwrap()));
+    let (tell, asked) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            drop(stream.read(&mut [0; 1024]));
+            drop(stream.write_all(b"HTTP/1.1 204 None\r\nConnection: close\r\n\r\n"));
+            if tell.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    let checks = (1..=6).map(hang).chain([other]).collect();
+    play(rig_with(checks, PLACES), async |_, _| {
+        // By the other host's third run each of the six was due at least once, and there are places for all of them but this host's.
+        let mut runs = 0;
+        while runs < 3 {
+            runs += asked.try_iter().count();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let mut held: Vec<_> = streams.try_iter().collect();
+        assert_eq!(held.len(), PLACES);
+        // Who ends makes room for one that waits.
+        drop(held.pop());
+        while held.len() < PLACES {
+            held.extend(streams.try_iter());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        drop((held, streams));
     })
     .await;
 }

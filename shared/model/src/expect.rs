@@ -295,19 +295,20 @@ pub fn needs_body(list: &[Expectation]) -> bool {
 }
 
 /// Whether some assertion, hard or soft, is about what the peer sends (its content or its size): then `tcp`, `udp` and `websocket`
-/// read, see [`body_satisfied`].
+/// read, see [`body_lacks`].
 pub fn asserts_body(list: &[Expectation]) -> bool {
     list.iter().any(Expectation::is_about_body)
 }
 
-/// Whether what came so far is enough to judge by: where `tcp`, `udp` and `websocket` end reading.
+/// Which assertion on the body more is to be read for, by its index: where `tcp`, `udp` and `websocket` go on reading. `None`: what came so far
+/// is enough to judge by.
 ///
 /// It is when something came and every hard assertion on the body holds; or when one of them is lost whatever follows, as
 /// `body not contains 'ERROR'` is once that came. Soft ones are not waited for. It looks through the whole body: call it for each read,
 /// not for each byte.
-pub fn body_satisfied(list: &[Expectation], body: &[u8]) -> bool {
+pub fn body_lacks(list: &[Expectation], body: &[u8]) -> Option<usize> {
     if body.is_empty() {
-        return false;
+        return list.iter().position(Expectation::is_about_body);
     }
     let facts = Facts::default();
     let observed = Observed {
@@ -321,8 +322,8 @@ pub fn body_satisfied(list: &[Expectation], body: &[u8]) -> bool {
         thresholds: None,
     };
     let view = View::new(&observed);
-    let mut all = true;
-    for expectation in list.iter().filter(|expectation| expectation.is_about_body()) {
+    let mut lacks = None;
+    for (index, expectation) in list.iter().enumerate().filter(|(_, expectation)| expectation.is_about_body()) {
         let holds = expectation.0.condition.holds(&view);
         let good = match expectation.0.rule {
             Rule::Hard => holds,
@@ -336,11 +337,11 @@ pub fn body_satisfied(list: &[Expectation], body: &[u8]) -> bool {
             && matches!(expectation.0.condition.test, Test::Contains { negated, .. }
                 if negated == (expectation.0.rule == Rule::Hard));
         if found_for_good {
-            return true;
+            return None;
         }
-        all = false;
+        lacks = lacks.or(Some(index));
     }
-    all
+    lacks
 }
 
 /// Judges an answer: down when a hard assertion is broken, else degraded when a soft one is met, else up.

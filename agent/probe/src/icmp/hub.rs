@@ -88,6 +88,15 @@ struct Waiting {
     waker: Option<Waker>,
 }
 
+/// What ends a wait before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Nothing,
+    /// One echo of the run.
+    First,
+    All,
+}
+
 /// One echo of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Echo {
@@ -110,7 +119,8 @@ impl State {
         }
         echo.rtt_us = Some(now.us_since(echo.sent));
         if let Some(missing) = &mut run.missing {
-            *missing -= 1;
+            // Several may come before it is woken by the first.
+            *missing = missing.saturating_sub(1);
             if *missing == 0
                 && let Some(waker) = run.waker.take()
             {
@@ -264,11 +274,16 @@ impl Echoes {
         }
     }
 
-    /// Waits until `until`; with `all`, no longer than until all that were sent are back. Stamps what comes, for every run.
-    pub(super) async fn wait(&self, until: Monotonic, all: bool) -> io::Result<()> {
+    /// Waits until `until`, no longer than until what is wanted is back. Stamps what comes, for every run.
+    pub(super) async fn wait(&self, until: Monotonic, wanted: Wanted) -> io::Result<()> {
         let waiting = Wait { line: &self.line, nonce: self.nonce };
-        if all && let Some(run) = self.line.state().runs.get_mut(&self.nonce) {
-            run.missing = Some(run.echoes.iter().filter(|echo| echo.rtt_us.is_none()).count());
+        if let Some(run) = self.line.state().runs.get_mut(&self.nonce) {
+            let lost = run.echoes.iter().filter(|echo| echo.rtt_us.is_none()).count();
+            run.missing = match wanted {
+                Wanted::Nothing => None,
+                Wanted::First => Some(usize::from(lost == run.echoes.len())),
+                Wanted::All => Some(lost),
+            };
         }
         let mut sleep = pin!(tokio::time::sleep_until(clock::tokio_instant(until)));
         std::future::poll_fn(|context| {

@@ -145,6 +145,34 @@ fn lost_echoes_are_told_and_all_lost_is_down() {
 }
 
 #[test]
+fn a_target_as_far_as_the_timeout_allows_is_up() {
+    let peer = StdUdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = peer.local_addr().unwrap();
+    // Farther than an echo is waited for of a run that knows how far the target is.
+    let far = std::time::Duration::from_micros(LAST_WAIT_US + 300_000);
+    let thread = std::thread::spawn(move || {
+        let mut buffer = [0; 2000];
+        for wait in [far, std::time::Duration::ZERO] {
+            let (length, from) = peer.recv_from(&mut buffer).unwrap();
+            buffer[0] = 0;
+            std::thread::sleep(wait);
+            peer.send_to(&buffer[..length], from).unwrap();
+        }
+    });
+    let tools = tools(some_roots());
+    runtime().block_on(async {
+        let line = Arc::new(Line::for_tests().await);
+        let mut attempt = Attempt::new(&tools, &[], false, clock::monotonic().plus_us(20_000_000));
+        let echoed = IcmpProbe::new(&target("peer", 2)).unwrap().echo(&mut attempt, &line, address).await;
+        assert_eq!(echoed.err(), None);
+        assert_eq!(attempt.facts.number_of(FactKey::Received), Some(2));
+    });
+    thread.join().unwrap();
+    // Once it is known how far it is, what is lost does not take all of the timeout.
+    assert_eq!([0, 50_000, 1_000_000, 2_300_000].map(patience), [2_000_000, 2_000_000, 2_000_000, 4_600_000]);
+}
+
+#[test]
 fn a_deadline_before_the_last_echo_leaves_it_unsent() {
     let peer = StdUdpSocket::bind("127.0.0.1:0").unwrap();
     let tools = tools(some_roots());

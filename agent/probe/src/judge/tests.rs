@@ -6,6 +6,7 @@ use std::thread::{self, ThreadId};
 use sitepulse_model::record::ProbeState;
 
 use super::*;
+use crate::testing::{COSTLY, irregular};
 
 fn case(body: Vec<u8>) -> Case {
     let expect = ["body contains 'end'", "html 'h1' == 'a'"].map(|text| Expectation::parse(text, "http").unwrap());
@@ -110,4 +111,30 @@ fn an_answer_that_came_late_has_its_time_too() {
     let now = clock::monotonic();
     assert!(until(now).us_since(now) >= LEAST_US);
     assert_eq!(until(now.plus_us(60_000_000)), now.plus_us(60_000_000));
+}
+
+#[test]
+fn a_search_waits_for_no_seat_and_gives_the_body_back() {
+    let expect = [Expectation::parse("body contains 'end'", "tcp").unwrap()];
+    let bench = Bench::default();
+    block_on(async {
+        for (words, lacks) in [(1, None), (7_000, None)] {
+            let mut body = page(words);
+            assert_eq!(bench.search(&expect, &mut body, words > 1, in_a_minute()).await, Ok(lacks));
+            body.truncate(body.len() - 1);
+            assert_eq!(bench.search(&expect, &mut body, words > 1, in_a_minute()).await, Ok(Some(0)));
+            assert_eq!(body, page(words)[..body.len()]);
+        }
+        assert_eq!(bench.0.available_permits(), SEATS, "the seat is free again");
+        let taken = bench.0.clone().acquire_many_owned(SEATS as u32).await;
+        let mut body = page(7_000);
+        assert_eq!(bench.search(&expect, &mut body, true, in_a_minute()).await, Err(NotSearched));
+        assert_eq!(body, page(7_000));
+        assert_eq!(bench.search(&expect, &mut page(1), false, in_a_minute()).await, Ok(None), "a small one needs none");
+        drop(taken);
+        // Nobody waits for longer than there is time; the body is there all the same.
+        let (costly, mut body) = ([Expectation::parse(COSTLY, "tcp").unwrap()], irregular(400_000));
+        assert_eq!(bench.search(&costly, &mut body, true, Monotonic(0)).await, Err(NotSearched));
+        assert_eq!(body, irregular(400_000));
+    });
 }

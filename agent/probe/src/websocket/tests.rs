@@ -172,6 +172,19 @@ fn a_refusal_names_its_status_unless_it_is_asked_for() {
             "upgrade: 127.0.0.1 refused it with status 302, redirects to https://a.example/",
         ),
         ("401 Unauthorized\r\n", &["status == 401"], ProbeState::Up, ""),
+        ("403 Forbidden\r\n", &["down if status == 500"], ProbeState::Up, ""),
+        (
+            "503 Busy\r\n",
+            &["degraded if status == 429"],
+            ProbeState::Down,
+            "upgrade: 127.0.0.1 refused it with status 503",
+        ),
+        (
+            "429 Too Many\r\n",
+            &["degraded if status == 429"],
+            ProbeState::Down,
+            "upgrade: 127.0.0.1 refused it with status 429",
+        ),
         ("403 Forbidden\r\n", &["status == 401"], ProbeState::Down, "status 403 is not 401"),
     ] {
         let (address, server) = serve_raw(move |_| format!("HTTP/1.1 {answer}Content-Length: 0\r\n\r\n"), drop);
@@ -342,11 +355,4 @@ fn a_close_after_messages_is_judged() {
     let result = probe(target(address), &["body contains 'yes'"]);
     server.join().unwrap();
     assert_eq!(result.cause, Some(Cause::AssertionFailed), "{}", result.detail);
-}
-
-#[test]
-fn searching_is_bounded_whatever_trickles_in() {
-    let mut appetite = Appetite::default();
-    let searched: usize = (1..=BODY_BYTES_MAX).filter(|len| appetite.is_due(*len)).sum();
-    assert!(searched < Appetite::EASY + 8 * BODY_BYTES_MAX, "{searched}");
 }

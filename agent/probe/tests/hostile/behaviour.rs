@@ -12,6 +12,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+/// Probes of one behaviour at once.
+pub(crate) const CONCURRENT: usize = 100;
+/// The same of one that takes most of the time there is.
+const COSTLY: usize = 10;
+
 /// How the prober is told to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scheme {
@@ -19,6 +24,9 @@ pub(crate) enum Scheme {
     Https,
     /// HTTP/2 with prior knowledge.
     PlainH2,
+    /// A connection that is read.
+    Tcp,
+    WebSocket,
 }
 
 type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -30,6 +38,8 @@ pub(crate) struct Behaviour {
     pub(crate) redirects: u8,
     pub(crate) post_bytes: usize,
     pub(crate) timeout: Duration,
+    /// Probes of it at once.
+    pub(crate) at_once: usize,
     /// What is asked of the body.
     pub(crate) expect: &'static [&'static str],
     /// What a run may end as; `None` is up.
@@ -48,7 +58,7 @@ impl Behaviour {
         let waits = outcomes == TIMEOUT;
         let timeout = if waits { Duration::from_millis(500) } else { Duration::from_secs(20) };
         let serve = Box::new(move |stream| Box::pin(serve(stream)) as Served);
-        Self { name, scheme, redirects: 0, post_bytes: 0, timeout, expect: &[], outcomes, serve }
+        Self { name, scheme, redirects: 0, post_bytes: 0, timeout, at_once: CONCURRENT, expect: &[], outcomes, serve }
     }
 
     pub(crate) fn redirects(mut self, redirects: u8) -> Self {
@@ -60,6 +70,12 @@ impl Behaviour {
     pub(crate) fn expect(mut self, expect: &'static [&'static str]) -> Self {
         self.expect = expect;
         self.timeout = Duration::from_secs(300);
+        self
+    }
+
+    /// Of those that take a tenth of a second or more to judge: they are judged in turn.
+    pub(crate) fn few(mut self) -> Self {
+        self.at_once = COSTLY;
         self
     }
 

@@ -1,8 +1,12 @@
-//! Bodies that are costly to look into, each with the assertion that looks: HTML, JSON, XML, regexes.
+//! Bodies that are costly to look into, each with the assertion that looks: HTML, JSON, XML, regexes. What is sent without end or length is
+//! looked into while it comes, too.
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use sitepulse_model::record::Cause;
+use tokio::io::AsyncWriteExt as _;
+use tokio_tungstenite::tungstenite::Message;
 
-use crate::behaviour::{ASSERTION, Behaviour, UP};
+use crate::behaviour::{ASSERTION, Behaviour, Scheme, UP, outlast, send};
 use crate::http::answer;
 
 /// What a body may have at most.
@@ -42,6 +46,42 @@ fn row(
     answer(name, outcomes, head + body).expect(expect)
 }
 
+const IRREGULAR: &[&str] = &["body matches /x.{0,100}q/"];
+
+/// Words that nobody asked for, and then the end.
+fn words() -> Behaviour {
+    let bytes: std::sync::Arc<[u8]> = irregular().into_bytes().into();
+    let behaviour = Behaviour::new(Scheme::Tcp, "tcp: an irregular banner", ASSERTION, move |mut stream| {
+        let bytes = bytes.clone();
+        async move {
+            send(&mut stream, &bytes).await;
+            stream.shutdown().await.ok();
+            outlast(&mut stream).await;
+        }
+    });
+    behaviour.expect(IRREGULAR).few()
+}
+
+/// Messages of these words, and then the end.
+fn messages() -> Behaviour {
+    let messages: std::sync::Arc<[Message]> =
+        irregular().into_bytes().chunks(16 << 10).map(|chunk| Message::binary(chunk.to_vec())).collect();
+    let behaviour = Behaviour::new(Scheme::WebSocket, "websocket: irregular messages", ASSERTION, move |stream| {
+        let messages = messages.clone();
+        async move {
+            let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
+            for message in messages.iter() {
+                if socket.feed(message.clone()).await.is_err() {
+                    return;
+                }
+            }
+            socket.close(None).await.ok();
+            while matches!(socket.next().await, Some(Ok(_))) {}
+        }
+    });
+    behaviour.expect(IRREGULAR).few()
+}
+
 /// The rows of this file.
 pub(crate) fn table() -> Vec<Behaviour> {
     let long = "x ".repeat(475_000);
@@ -65,13 +105,15 @@ pub(crate) fn table() -> Vec<Behaviour> {
             ASSERTION,
             &["html 'i:nth-last-child(40000):nth-of-type(n)' exists"],
             &filled("", "<!---->x<i></i>", 10_000),
-        ),
+        )
+        .few(),
         row(
             "html: as much as may be",
             ASSERTION,
             &["html 'i.a ~ i:not(.b) + i > u' exists"],
             &filled("", "<i class='a c d e f'>x</i>", 16_000),
-        ),
+        )
+        .few(),
         row("json: deep", ASSERTION, &["json '$.a' exists"], &filled("", "[", usize::MAX)),
         row("json: wide", ASSERTION, &["json '$..price' exists"], &(filled("[0", ",{}", 300_000) + "]")),
         row("json: wide and good", UP, &["json '$[0]' == 0"], &(filled("[0", ",1.5e3", 100_000) + "]")),
@@ -83,7 +125,9 @@ pub(crate) fn table() -> Vec<Behaviour> {
             &("<a ".to_owned() + &numbered("a#='' ", 80_000) + "/>"),
         ),
         row("xml: wide", ASSERTION, &["xml '/a/b/d' exists"], &(filled("<a>", "<b><c/></b>", 15_000) + "</a>")),
-        row("regex: irregular", ASSERTION, &["body matches /x.{0,100}q/"], &irregular()),
+        row("regex: irregular", ASSERTION, IRREGULAR, &irregular()).few(),
         row("regex: many starts", ASSERTION, &["body matches /[a-z ]{1,60}[0-9]q/"], &irregular()),
+        words(),
+        messages(),
     ]
 }

@@ -1,4 +1,5 @@
-//! Hostile servers: each behaviour of the table is probed [`CONCURRENT`] times at once, and costs no more than its limits.
+//! Hostile servers: each behaviour of the table is probed [`CONCURRENT`] times at once (a few costly ones less often), and costs no more than its
+//! limits.
 //!
 //! Every run ends within its deadline in an outcome of the table, the memory of the process stays bounded, and a well-behaved check on the
 //! same thread keeps its schedule meanwhile. The servers live in this process too, so its memory counts them in.
@@ -19,7 +20,10 @@ use std::time::Duration;
 
 use rustls::RootCertStore;
 use sitepulse_daemon::address::Policy;
-use sitepulse_model::check::{AssignedCheck, CheckDefinition, CheckKind, HttpTarget, HttpVersion, SecretText};
+use sitepulse_model::check::{
+    AssignedCheck, CheckDefinition, CheckKind, Family, HttpTarget, HttpVersion, SecretText, TcpTarget, TlsOptions,
+    WebsocketTarget,
+};
 use sitepulse_model::control::Weight;
 use sitepulse_model::expect::Expectation;
 use sitepulse_model::id::{CheckId, CheckNo, Revision};
@@ -31,13 +35,9 @@ use sitepulse_probe::tools::Tools;
 use sitepulse_probe::{Probe, Run};
 use tokio::task::JoinSet;
 
-use crate::behaviour::{Behaviour, Scheme, Servers};
+use crate::behaviour::{Behaviour, CONCURRENT, Scheme, Servers};
 use crate::measure::{Memory, Witness};
 
-/// Probes of one behaviour at once.
-const CONCURRENT: usize = 100;
-/// The same of a behaviour whose body is costly to look into: they are judged in turn.
-const COSTLY: usize = 10;
 /// Most that a run may take beyond its deadline. Generous: the machine that runs the tests has other things to do.
 const SLACK: Duration = Duration::from_millis(500);
 /// Most memory of a probe, its server's side included, averaged over those at once.
@@ -47,11 +47,33 @@ const BYTES_PER_PROBE_MAX: usize = 1536 << 10;
 const LAG_MAX: Duration = Duration::from_millis(250);
 
 fn check(behaviour: &Behaviour, address: SocketAddr) -> AssignedCheck {
-    let scheme = match behaviour.scheme {
-        Scheme::Http | Scheme::PlainH2 => "http",
-        Scheme::Https => "https",
+    let (kind, status) = match behaviour.scheme {
+        Scheme::Http | Scheme::PlainH2 => (http(behaviour, format!("http://{address}/")), "status in 200..399"),
+        Scheme::Https => (http(behaviour, format!("https://{address}/")), "status in 200..399"),
+        Scheme::Tcp => {
+            let target = TcpTarget { address: address.to_string(), send: None, family: Family::Any };
+            (CheckKind::Tcp(target), "latency >= 0us")
+        }
+        Scheme::WebSocket => {
+            let target = WebsocketTarget {
+                url: format!("ws://{address}/"),
+                send: None,
+                headers: [].into(),
+                auth: None,
+                subprotocols: Vec::new(),
+                family: Family::Any,
+                tls: TlsOptions::default(),
+            };
+            (CheckKind::Websocket(Box::new(target)), "status == 101")
+        }
     };
-    let mut target = HttpTarget::get(format!("{scheme}://{address}/"));
+    // The assertion on the body makes the prober keep it.
+    let expect = [&[status, "body not contains 'canary'"], behaviour.expect].concat();
+    assigned(kind, behaviour.timeout, &expect)
+}
+
+fn http(behaviour: &Behaviour, url: String) -> CheckKind {
+    let mut target = HttpTarget::get(url);
     target.redirects = behaviour.redirects;
     target.compression = true;
     if behaviour.scheme == Scheme::PlainH2 {
@@ -61,9 +83,7 @@ fn check(behaviour: &Behaviour, address: SocketAddr) -> AssignedCheck {
         target.method = "POST".to_owned();
         target.body = Some(SecretText("x".repeat(behaviour.post_bytes)));
     }
-    // The assertion on the body makes the prober keep it.
-    let expect = [&["status in 200..399", "body not contains 'canary'"], behaviour.expect].concat();
-    assigned(CheckKind::Http(Box::new(target)), behaviour.timeout, &expect)
+    CheckKind::Http(Box::new(target))
 }
 
 fn assigned(kind: CheckKind, timeout: Duration, expect: &[&str]) -> AssignedCheck {
@@ -98,11 +118,11 @@ fn a_run() -> Run {
     Run { check: CheckNo(1), revision: Revision(1), slot: UtcMicros(5), started, note_all: false }
 }
 
-/// Probes one behaviour, [`CONCURRENT`] or [`COSTLY`] times at once.
+/// Probes one behaviour, many times at once.
 async fn assault(behaviour: &Behaviour, address: SocketAddr, tools: &Arc<Tools>) -> Vec<ProbeResult> {
     let probe = Arc::new(Probe::new(&check(behaviour, address)));
     let mut runs = JoinSet::new();
-    for _ in 0..if behaviour.expect.is_empty() { CONCURRENT } else { COSTLY } {
+    for _ in 0..behaviour.at_once {
         let (probe, tools) = (probe.clone(), tools.clone());
         runs.spawn(async move { probe.run(a_run(), &tools).await });
     }

@@ -31,7 +31,7 @@ const INTERVAL_US: u64 = 60_000_000;
 /// Most checks of one file.
 const CHECKS_MAX: usize = 1000;
 /// Keys of a `[[check]]` that every kind has, and that say nothing of one run.
-const SCHEDULE_KEYS: [&str; 11] = [
+const SCHEDULE_KEYS: [&str; 12] = [
     "interval",
     "weight",
     "group",
@@ -42,6 +42,7 @@ const SCHEDULE_KEYS: [&str; 11] = [
     "recoveries",
     "class",
     "parents",
+    "providers",
     "escalation",
 ];
 /// What a check file may hold besides checks and profiles: the collector's alone.
@@ -469,6 +470,8 @@ fn table_checks(
 
 #[cfg(test)]
 mod tests {
+    use sitepulse_model::check::HttpVersion;
+
     use super::*;
 
     fn url(url: &str) -> Result<(String, Value), String> {
@@ -564,6 +567,26 @@ mod tests {
     }
 
     #[test]
+    fn every_http_that_a_file_may_name_is_an_option() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            options: UrlOptions,
+        }
+        let versions =
+            [HttpVersion::Auto, HttpVersion::Http1, HttpVersion::Http2, HttpVersion::Http3, HttpVersion::Advertised];
+        for version in versions {
+            let Value::String(word) = json!(version) else { panic!("a version is a word") };
+            let line = <Line as clap::Parser>::try_parse_from(["probe", "--http", &word]);
+            let options = line.map(|line| line.options).unwrap_or_else(|error| panic!("{error}"));
+            let CheckKind::Http(target) = url_check("https://a/", &options).unwrap().kind else {
+                panic!("another kind")
+            };
+            assert_eq!(target.http, version);
+        }
+    }
+
+    #[test]
     fn a_file_holds_the_collector_s_check_tables() {
         let text = "[[check]]\nid = \"shop\"\nkind = \"http\"\nurl = \"https://a/\"\ninterval = \"30s\"\ntimeout = \"2s\"\nregions = [\"eu-west\"]\n\
             expect = [\"status == 200\"]\n[check.headers]\nX-A = \"1\"\n\n[[check]]\nkind = \"tcp\"\naddress = \"a:1\"\nretries = 1\n";
@@ -598,6 +621,28 @@ mod tests {
         let sample = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
         let check = "[[check]]\nkind = \"tcp\"\naddress = \"a:1\"\nclass = \"critical\"\nparents = []\nescalation = \"default\"\n";
         assert_eq!(of_file(&format!("{check}{sample}"), None).unwrap().checks.len(), 1);
+    }
+
+    #[test]
+    fn every_key_that_all_kinds_have_can_stand_in_a_file_that_is_probed() {
+        let page = include_str!("../../../../docs/checks.md");
+        let table = page.split("## Common keys\n").nth(1).unwrap().split("Unknown keys").next().unwrap();
+        let keys: Vec<&str> = table
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `"))
+            .map(|row| row.split('`').next().unwrap())
+            .collect();
+        assert!(keys.len() >= 17 && keys.contains(&"providers"), "{keys:?}");
+        for key in keys {
+            let value = match key {
+                "id" | "kind" => continue,
+                "timeout" => "\"2s\"",
+                "retries" => "1",
+                _ => "[]",
+            };
+            let text = format!("[[check]]\nkind = \"tcp\"\naddress = \"a:1\"\n{key} = {value}\n");
+            assert_eq!(of_file(&text, None).map(|found| found.checks.len()).map_err(|error| error.to_string()), Ok(1));
+        }
     }
 
     fn of_file(text: &str, only: Option<&str>) -> Result<FileChecks, Fatal> {

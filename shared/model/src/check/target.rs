@@ -177,7 +177,7 @@ pub struct HttpTarget {
     /// Who the agent says it is; never sent to another host than the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
-    /// Redirects followed, 0 to 10; a redirect beyond them is the answer.
+    /// Redirects followed, 0 to 10. With 0 a redirect is the answer, else one beyond them is down (`redirect_failed`).
     #[serde(default, skip_serializing_if = "is_default")]
     pub redirects: u8,
     /// Which HTTP.
@@ -218,7 +218,7 @@ impl HttpTarget {
 
 /// `tcp`: a connection, and optionally words exchanged over it.
 ///
-/// With `send`, or an assertion on `body`, the run reads until the hard assertions on `body` hold, the peer closes, or 1 MiB came.
+/// With an assertion on `body` or `size` the run reads until the hard ones hold, the peer closes, or 1 MiB came. `send` alone is only sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TcpTarget {

@@ -1,9 +1,18 @@
 //! Redirects, hop by hop.
 
-use sitepulse_model::check::{Auth, HttpTarget, SecretText};
-use sitepulse_model::record::{Cause, FactKey, ProbeState};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
-use super::{answer, probe, probe_target, serve_each};
+use rustls::ServerConnection;
+use sitepulse_model::check::{Auth, CheckKind, HttpTarget, SecretText};
+use sitepulse_model::record::{Cause, FactKey, ProbeState};
+use x509_ocsp::CertStatus;
+
+use super::{answer, outlast, probe, probe_target, request, serve, serve_each};
+use crate::testing;
+use crate::tls::pki::{Authority, Leaf, Serving};
 
 fn following(url: String, redirects: u8) -> HttpTarget {
     HttpTarget { redirects, ..HttpTarget::get(url) }
@@ -161,4 +170,75 @@ fn assertions_see_the_whole_url_that_answered() {
         assert_eq!(result.state, state, "{assertion}: {}", result.detail);
         assert_eq!(result.facts.texts_of(FactKey::FinalUrl).map(str::len).collect::<Vec<_>>(), [200]);
     }
+}
+
+/// Serves one answer over TLS.
+fn serve_tls(serving: Serving, answer: Vec<u8>) -> (SocketAddr, JoinHandle<()>) {
+    serve(move |stream| {
+        let connection = ServerConnection::new(Arc::new(serving.config)).unwrap();
+        let mut stream = rustls::StreamOwned::new(connection, stream);
+        request(&mut stream);
+        stream.write_all(&answer).unwrap();
+        drop(stream.flush());
+        outlast(stream);
+    })
+}
+
+#[test]
+fn the_last_hop_is_not_told_by_the_certificate_of_an_earlier_one() {
+    const TOLD: [FactKey; 9] = [
+        FactKey::TlsVersion,
+        FactKey::TlsCipher,
+        FactKey::Alpn,
+        FactKey::Ocsp,
+        FactKey::CertificateSubject,
+        FactKey::CertificateIssuer,
+        FactKey::CertificateNames,
+        FactKey::CertificateSha256,
+        FactKey::CertificateChain,
+    ];
+    let root = Authority::root("Root");
+    let (first, last) = (Leaf::of(&root, &["127.0.0.1"]), Leaf::of(&root, &["127.0.0.1"]));
+    let stapled = |answer| {
+        let mut serving = first.serve_stapled(root.staple(&first, CertStatus::good(), (-1, 1)));
+        serving.config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        serve_tls(serving, answer)
+    };
+    let follow = |start: SocketAddr, expect: &[&str]| {
+        let target = following(format!("https://{start}/"), 1);
+        let check = testing::check(CheckKind::Http(Box::new(target)), 10_000_000, expect);
+        testing::run_shown(&check, &testing::tools(root.roots()))
+    };
+    let there = || answer("200 OK", &[], b"there");
+
+    // To a server that staples nothing and negotiates no protocol.
+    let (end, ending) = serve_tls(last.serve(|_| {}), there());
+    let (start, starting) = stapled(to("302 Found", &format!("https://{end}/")));
+    let result = follow(start, &["ocsp == 'good'"]);
+    (starting.join().unwrap(), ending.join().unwrap());
+    assert_eq!((result.state, result.detail.as_str()), (ProbeState::Down, "ocsp: no answer was stapled"));
+    assert!(result.facts.certificate_expires.is_some());
+    let texts = |key| result.facts.texts_of(key).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!((texts(FactKey::Ocsp).len(), texts(FactKey::Alpn).len(), texts(FactKey::TlsVersion).len()), (0, 0, 1));
+    assert_eq!(texts(FactKey::CertificateSha256), [crate::evidence::hex(&sha256(last.der()))]);
+
+    // To plain HTTP.
+    let (end, ending) = serve_each(vec![there()]);
+    let (start, starting) = stapled(to("302 Found", &format!("http://{end}/")));
+    let result = follow(start, &["certificate.days > 1"]);
+    (starting.join().unwrap(), ending.join().unwrap());
+    assert_eq!((result.state, result.cause), (ProbeState::Down, Some(Cause::AssertionFailed)), "{}", result.detail);
+    assert_eq!((result.facts.certificate_expires, result.facts.number_of(FactKey::ChainLength)), (None, None));
+    let told: Vec<_> = TOLD.into_iter().filter(|key| result.facts.texts_of(*key).next().is_some()).collect();
+    assert_eq!(told, []);
+
+    // Where the last hop fails before it shows anything, nothing is told of it.
+    let (start, starting) = stapled(to("302 Found", "https://127.0.0.1:1/"));
+    let result = follow(start, &[]);
+    starting.join().unwrap();
+    assert_eq!((result.cause, result.facts.certificate_expires), (Some(Cause::ConnectionRefused), None));
+}
+
+fn sha256(bytes: &[u8]) -> Vec<u8> {
+    ring::digest::digest(&ring::digest::SHA256, bytes).as_ref().to_vec()
 }

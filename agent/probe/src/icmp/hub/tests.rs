@@ -76,7 +76,7 @@ fn only_the_answer_to_an_echo_counts_and_only_once() {
         echoes.send().await.unwrap();
         thread.join().unwrap();
         // Nothing that came before the good one ended this.
-        echoes.wait(soon(), true).await.unwrap();
+        echoes.wait(soon(), Wanted::All).await.unwrap();
         let seen = echoes.seen();
         assert_eq!(seen.len(), 1);
         let first = seen[0].rtt_us.unwrap();
@@ -88,7 +88,7 @@ fn only_the_answer_to_an_echo_counts_and_only_once() {
         let mut more = line.begin(other, 56, 1).unwrap();
         more.send().await.unwrap();
         thread.join().unwrap();
-        more.wait(soon(), true).await.unwrap();
+        more.wait(soon(), Wanted::All).await.unwrap();
         assert_eq!(echoes.seen()[0].rtt_us, Some(first));
         drop((echoes, more));
         assert!(line.state().runs.is_empty());
@@ -108,13 +108,13 @@ fn a_late_answer_is_nobodys() {
         let line = line().await;
         let mut late = line.begin(address, 56, 1).unwrap();
         late.send().await.unwrap();
-        late.wait(clock::monotonic().plus_us(1000), true).await.unwrap();
+        late.wait(clock::monotonic().plus_us(1000), Wanted::All).await.unwrap();
         assert_eq!(late.seen()[0].rtt_us, None);
         drop(late);
         held.send(()).unwrap();
         let mut next = line.begin(address, 56, 1).unwrap();
         next.send().await.unwrap();
-        next.wait(soon(), true).await.unwrap();
+        next.wait(soon(), Wanted::All).await.unwrap();
         thread.join().unwrap();
         assert!(next.seen()[0].rtt_us.is_some());
     });
@@ -143,9 +143,9 @@ fn the_reader_hands_over_when_it_stops_waiting() {
         }
         let [first, second, third] = &runs[..] else { unreachable!() };
         let mut waits = [
-            Box::pin(first.wait(soon(), true)),
-            Box::pin(second.wait(soon(), true)),
-            Box::pin(third.wait(soon(), true)),
+            Box::pin(first.wait(soon(), Wanted::All)),
+            Box::pin(second.wait(soon(), Wanted::All)),
+            Box::pin(third.wait(soon(), Wanted::All)),
         ];
         let mut context = Context::from_waker(Waker::noop());
         for wait in &mut waits {
@@ -181,7 +181,7 @@ fn a_run_that_only_waits_for_its_next_echo_reads_for_the_others() {
         let mut other = line.begin(address, 56, 1).unwrap();
         other.send().await.unwrap();
         thread.join().unwrap();
-        let (gap, wait) = (reader.wait(soon(), false), other.wait(soon(), true));
+        let (gap, wait) = (reader.wait(soon(), Wanted::Nothing), other.wait(soon(), Wanted::All));
         tokio::pin!(gap);
         tokio::select! {
             biased;
@@ -199,7 +199,8 @@ fn a_socket_that_fails_tells_all_who_wait() {
     let address = "127.0.0.1:9".parse().unwrap();
     runtime().block_on(async {
         let runs = [line.begin(address, 56, 1).unwrap(), line.begin(address, 56, 1).unwrap()];
-        let (first, second) = tokio::join!(runs[0].wait(soon(), false), runs[1].wait(soon(), false));
+        let (first, second) =
+            tokio::join!(runs[0].wait(soon(), Wanted::Nothing), runs[1].wait(soon(), Wanted::Nothing));
         assert!(first.is_err() && second.is_err(), "{first:?} {second:?}");
         assert!(line.state().broken);
     });
