@@ -206,7 +206,7 @@ pub(crate) fn prepare(
     rows: &RawRows,
     intervals: &Intervals,
 ) -> Result<Prepared, StoreError> {
-    let mut prepared = Prepared { portion, pairs: Vec::new(), damaged: Vec::new(), asides: Vec::new() };
+    let mut prepared = Prepared::of(portion);
     let set_aside = |row: &RawRow, bytes: &[u8], error: StoreError| {
         tracing::error!("{error}: the record with arrival {} is set aside in the table quarantine", row.arrival.0);
         row.set_aside(bytes, portion.bucket)
@@ -242,15 +242,15 @@ pub(crate) fn prepare(
         for month in &touched {
             mend::load_or_anew(tables, (key, *month), intervals, &mut sealed, &mut prepared.asides)?;
         }
-        sealed.insert_all(records.clone(), |record| intervals.of_record(record));
-        let rollups = rollup::with_sealed(tables, key, records.filter_map(sample), &mut prepared.asides)?;
-        prepared.pairs.push(PreparedPair {
-            key,
-            rollups,
-            chunks: chunks(&mut arrived),
-            segments: segments(&sealed.pair.series),
-            pair: series::encode_pair(&sealed),
-        });
+        sealed.insert_all(records, |record| intervals.of_record(record));
+        let chunks = chunks(&mut arrived);
+        // By their slots now: hour after hour.
+        let begun = clock::monotonic();
+        let samples = arrived.records.iter().filter_map(|stored| sample(&stored.record));
+        let rollups = rollup::with_sealed(tables, key, samples, &mut prepared.asides)?;
+        prepared.rollups += clock::monotonic().since(begun);
+        let (segments, pair) = (segments(&sealed.pair.series), series::encode_pair(&sealed));
+        prepared.pairs.push(PreparedPair { key, rollups, chunks, segments, pair });
     }
     Ok(prepared)
 }
@@ -298,7 +298,7 @@ pub(crate) fn prepare_batch(
 impl Engine {
     /// Writes what was prepared of one bucket in one transaction; whether it still fitted.
     pub(crate) fn write_sealed(&mut self, prepared: &Prepared) -> Result<bool, StoreError> {
-        let sealed = self.pausing(|engine| -> Result<bool, StoreError> {
+        let sealed = self.pausing(|engine| -> Result<Option<Duration>, StoreError> {
             let sealed = engine.store.write(|tables| {
                 let sealed = seal::seal(tables, prepared, clock::now())?;
                 failpoint::pass("seal.turn");
@@ -307,7 +307,9 @@ impl Engine {
             failpoint::pass("seal.turned");
             Ok(sealed)
         })?;
-        if sealed {
+        if let Some(set) = sealed {
+            let ns = u64::try_from((prepared.rollups + set).as_nanos()).unwrap_or(u64::MAX);
+            self.shared.counters.rollups_ns.fetch_add(ns, Ordering::Relaxed);
             // From here on the store's rollups tell of them.
             let mut book = self.shared.book_mut();
             book.forget_latencies(prepared.portion.bucket, prepared.portion.upto);
@@ -316,7 +318,7 @@ impl Engine {
             drop(book);
             self.quarantined_rows += set_aside;
         }
-        Ok(sealed)
+        Ok(sealed.is_some())
     }
 
     /// Deletes a slice of the rows that every bucket has sealed; how many went.
@@ -336,6 +338,11 @@ impl Engine {
     /// The longest transaction of sealing, merging and letting go so far.
     pub fn pauses(&self) -> Duration {
         Duration::from_micros(self.shared.counters.pause_us_max.load(Ordering::Relaxed))
+    }
+
+    /// How much of the time that sealing took went into rollups so far: reading, making and setting them, without their share of the commits.
+    pub fn rollups(&self) -> Duration {
+        Duration::from_nanos(self.shared.counters.rollups_ns.load(Ordering::Relaxed))
     }
 
     /// Calls `each` with every record that is kept, once, by check and slot: for tests and the simulator.
@@ -363,9 +370,21 @@ impl Engine {
 
     /// [`Self::seal_now`] without what amendments under way need.
     pub fn seal_what_can_be(&mut self) -> Result<u64, StoreError> {
+        self.seal_first(u64::MAX)
+    }
+
+    /// Seals at most so many buckets and deletes nothing: what a kill may leave behind. How many there were, and records in them.
+    pub fn seal_buckets(&mut self, buckets: usize) -> Result<(usize, u64), StoreError> {
+        self.seal_turn(self.arrival, buckets)
+    }
+
+    /// Seals what arrived first, so many records, as the task does from time to time, and deletes the rows: for benchmarks. How many were sealed.
+    pub fn seal_first(&mut self, records: u64) -> Result<u64, StoreError> {
+        let sealed = seal::upto(self.store.read())?.into_iter().min().unwrap_or_default();
+        let cut = Arrival(sealed.0.saturating_add_unsigned(records)).min(self.arrival);
         let mut records = 0;
         loop {
-            let (buckets, sealed) = self.seal_buckets(usize::from(BUCKETS))?;
+            let (buckets, sealed) = self.seal_turn(cut, usize::from(BUCKETS))?;
             records += sealed;
             if buckets == 0 {
                 break;
@@ -375,10 +394,9 @@ impl Engine {
         Ok(records)
     }
 
-    /// Seals at most so many buckets and deletes nothing: what a kill may leave behind. How many there were, and records in them.
-    pub fn seal_buckets(&mut self, buckets: usize) -> Result<(usize, u64), StoreError> {
+    fn seal_turn(&mut self, cut: Arrival, buckets: usize) -> Result<(usize, u64), StoreError> {
         let intervals = Intervals::of(&self.shared.book());
-        let portions = seal::portions(self.store.read(), self.arrival)?;
+        let portions = seal::portions(self.store.read(), cut)?;
         let first = batch(&portions);
         let mut records = 0;
         let mut done = 0;
@@ -395,7 +413,65 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
+    use sitepulse_daemon::identity::CertificateAuthority;
+    use sitepulse_model::id::{Bucket, Seq};
+    use sitepulse_model::record::{Missed, MissedCause};
+
     use super::*;
+    use crate::secret::Vault;
+    use crate::store::Store;
+    use crate::store::block::Place;
+    use crate::store::rows::Appender;
+
+    /// All that is written waits for one transaction of sealing, so what it takes in of a bucket is bounded, however many pairs wait there and however
+    /// much of each. None of these records is late: no amendment holds a turn back.
+    #[test]
+    fn a_turn_takes_in_a_bounded_part_of_a_bucket_and_in_the_end_all_is_sealed() {
+        const MOST: u64 = 32_000;
+        const PAIRS: u64 = 40;
+        let (records, beside) = (2 * MOST + 6_000, 300);
+        let dir = tempfile::tempdir().unwrap();
+        let now = UtcMicros(1_790_000_000_000_000);
+        let mut store = Store::open(dir.path(), 1, now).unwrap();
+        let write = |tables: Tables<'_>| {
+            let mut appender = Appender::new(tables, Arrival(0))?;
+            for n in 0..records + beside {
+                let (bucket, check) = if n < records { (5, 1 + n % PAIRS) } else { (6, 1 + PAIRS) };
+                let slot = now.plus_us((n / PAIRS).cast_signed() * 60_000_000);
+                let (check, revision, cause) = (CheckNo(check as u32), Revision(1), MissedCause::Overloaded);
+                let missed = Missed { check, revision, first: slot, last: slot, count: 1, cause };
+                let place = Place { bucket: Bucket(bucket), source: 1, seq: Seq(n) };
+                appender.record(place, &Record::Missed(missed))?;
+            }
+            appender.finish()
+        };
+        store.write(write).unwrap();
+        store.connection().execute("INSERT INTO source VALUES (0, 1, 1, 7, '', NULL, 0)", []).unwrap();
+        let authority = CertificateAuthority::create(now).unwrap();
+        let mut engine = Engine::rebuild(store, Vault::default(), authority, now, u64::MAX).unwrap();
+
+        let mut turns = Vec::new();
+        loop {
+            let portions = seal::portions(engine.store.read(), engine.arrival).unwrap();
+            if portions.is_empty() {
+                break;
+            }
+            for prepared in prepare_batch(engine.store.read(), batch(&portions), &Intervals::default()).unwrap() {
+                // What its transaction is about to write, whatever the portion says.
+                let taken: u64 = prepared.pairs.iter().flat_map(|pair| &pair.chunks).map(|chunk| chunk.records).sum();
+                assert!(engine.write_sealed(&prepared).unwrap());
+                turns.extend((taken > 0).then_some((prepared.portion.bucket.0, taken)));
+            }
+        }
+        assert_eq!(turns, [(5, MOST), (6, beside), (5, MOST), (5, 6_000)]);
+        let count = |engine: &Engine, what: &str| -> u64 {
+            let sum = format!("SELECT coalesce(sum(records), 0) FROM {what}");
+            engine.store.connection().query_row(&sum, [], |row| row.get::<_, i64>(0)).unwrap().unsigned_abs()
+        };
+        assert_eq!(count(&engine, "chunk"), records + beside);
+        while engine.delete_sealed().unwrap() > 0 {}
+        assert_eq!(count(&engine, "result"), 0);
+    }
 
     const HOUR: i64 = 3600 * 1_000_000;
     const SEALING: Sealing = Sealing { after_us: 6 * HOUR, records: 1000, per_pair: 0 };
@@ -456,7 +532,7 @@ mod tests {
 
     #[test]
     fn every_month_that_records_add_to_is_told() {
-        use sitepulse_model::record::{DropReason, Dropped, Missed, MissedCause};
+        use sitepulse_model::record::{DropReason, Dropped};
         let (check, revision, cause) = (CheckNo(1), Revision(1), MissedCause::Suspended);
         // 2026-11-01T00:00:00Z, the first of month 682.
         let november = series::month_span(682).from;

@@ -192,6 +192,8 @@ impl<'w> Round<'w> {
 
     async fn seal_to(&mut self, cut: Arrival) -> Result<(), Left> {
         let started = clock::monotonic();
+        let rollups_ns = |round: &Self| round.app().shared().counters.rollups_ns.load(Ordering::Relaxed);
+        let before = rollups_ns(self);
         let intervals = Intervals::of(&self.app().book());
         let mut records = 0;
         'all: loop {
@@ -220,7 +222,8 @@ impl<'w> Round<'w> {
         self.sealed += records;
         if records > 0 {
             let took_ms = clock::monotonic().since(started).as_millis();
-            tracing::info!(records, took_ms, upto = cut.0, "results are sealed");
+            let rollups_ms = (rollups_ns(self) - before) / 1_000_000;
+            tracing::info!(records, took_ms, rollups_ms, upto = cut.0, "results are sealed");
         }
         Ok(())
     }
