@@ -46,7 +46,8 @@ pub(crate) const DELETE_ROWS: u64 = 500;
 /// When records are sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sealing {
-    /// When the oldest of them came in this long ago, in microseconds; what came in within the last sixth of it waits for the next time.
+    /// Each time so many microseconds are over, counted from 1970: nothing waits for longer. Of twelve hours that is at noon and at midnight of UTC, so a day's rollups are
+    /// written when half of it is there and when all is. A little later in fact ([`Self::edge`]).
     pub after_us: i64,
     /// When there are so many; the newest quarter waits.
     pub records: u64,
@@ -65,6 +66,14 @@ impl Default for Sealing {
 }
 
 impl Sealing {
+    /// What came in up to this instant is due at `now`. A 72nd of the time behind the hour, so that what was due before it is there: a straggler would have its whole day's
+    /// rollups written once more.
+    fn edge(self, now: UtcMicros) -> UtcMicros {
+        let after = self.after_us.max(1);
+        let behind = after / 72;
+        UtcMicros(now.0.saturating_sub(behind).div_euclid(after).saturating_mul(after).saturating_add(behind))
+    }
+
     /// With the number of records that goes with so many pairs.
     pub(crate) fn among(self, pairs: u64) -> Self {
         let wanted = self.per_pair.saturating_mul(pairs).min(RECORDS_FOR_PAIRS_MAX);
@@ -94,7 +103,8 @@ impl Arrivals {
         while self.seen.front().is_some_and(|(_, arrival)| *arrival <= sealed) {
             self.seen.pop_front();
         }
-        let step = sealing.after_us / SEEN_MAX as i64;
+        // With some to spare: records wait for a little more than the time.
+        let step = sealing.after_us / (SEEN_MAX as i64 * 3 / 4);
         let known = self.seen.back().is_some_and(|(at, arrival)| *arrival == newest || now.us_since(*at) < step);
         if newest > sealed && !known && self.seen.len() < SEEN_MAX {
             self.seen.push_back((now, newest));
@@ -106,11 +116,8 @@ impl Arrivals {
         let unsealed = newest.0.saturating_sub(sealed.0).unsigned_abs();
         let by_count = (unsealed >= sealing.records.max(1))
             .then(|| Arrival(newest.0 - (sealing.records / 4).min(unsealed / 2).cast_signed()));
-        let (oldest, _) = self.seen.front()?;
-        let settled = now.plus_us(-sealing.after_us / 6);
-        let by_age = (now.us_since(*oldest) >= sealing.after_us)
-            .then(|| self.seen.iter().rev().find(|(at, _)| *at <= settled).map(|(_, arrival)| *arrival))
-            .flatten();
+        let edge = sealing.edge(now);
+        let by_age = self.seen.iter().rev().find(|(at, _)| *at <= edge).map(|(_, arrival)| *arrival);
         by_count.max(by_age).filter(|cut| *cut > sealed)
     }
 }
@@ -473,7 +480,8 @@ mod tests {
         assert_eq!(count(&engine, "result"), 0);
     }
 
-    const HOUR: i64 = 3600 * 1_000_000;
+    const MINUTE: i64 = 60 * 1_000_000;
+    const HOUR: i64 = 60 * MINUTE;
     const SEALING: Sealing = Sealing { after_us: 6 * HOUR, records: 1000, per_pair: 0 };
 
     fn at(hours: i64) -> UtcMicros {
@@ -481,18 +489,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_six_hours_old_is_sealed_with_all_but_the_last_hour() {
-        let mut arrivals = Arrivals::starting(at(0), Arrival(0));
-        for hour in 0..6 {
-            arrivals.note(at(hour), Arrival(10 * hour + 10), Arrival(0), SEALING);
-            assert_eq!(arrivals.cut(at(hour), Arrival(10 * hour + 10), Arrival(0), SEALING), None, "{hour}");
+    fn what_came_in_is_sealed_a_little_after_every_sixth_hour() {
+        let mut arrivals = Arrivals::starting(at(6).plus_us(10 * MINUTE), Arrival(0));
+        for hour in 7..12 {
+            arrivals.note(at(hour), Arrival(10 * hour), Arrival(0), SEALING);
+            assert_eq!(arrivals.cut(at(hour), Arrival(10 * hour), Arrival(0), SEALING), None, "{hour}");
         }
-        arrivals.note(at(6), Arrival(70), Arrival(0), SEALING);
-        // What came in by five o'clock.
-        assert_eq!(arrivals.cut(at(6), Arrival(70), Arrival(0), SEALING), Some(Arrival(60)));
-        arrivals.note(at(6), Arrival(70), Arrival(60), SEALING);
-        assert_eq!(arrivals.cut(at(7), Arrival(70), Arrival(60), SEALING), None);
-        assert_eq!(arrivals.cut(at(12), Arrival(70), Arrival(60), SEALING), Some(Arrival(70)));
+        // The first of what comes after noon is of slots before it.
+        let noon = |minutes: i64| at(12).plus_us(minutes * MINUTE);
+        arrivals.note(noon(4), Arrival(125), Arrival(0), SEALING);
+        assert_eq!(arrivals.cut(noon(4), Arrival(125), Arrival(0), SEALING), None);
+        arrivals.note(noon(6), Arrival(130), Arrival(0), SEALING);
+        assert_eq!(arrivals.cut(noon(6), Arrival(130), Arrival(0), SEALING), Some(Arrival(125)));
+        arrivals.note(noon(7), Arrival(130), Arrival(125), SEALING);
+        assert_eq!(arrivals.cut(at(18), Arrival(130), Arrival(125), SEALING), None);
+        assert_eq!(arrivals.cut(at(18).plus_us(5 * MINUTE), Arrival(130), Arrival(125), SEALING), Some(Arrival(130)));
+        // After hours in which nobody looked: all but what came in since.
+        arrivals.note(at(23), Arrival(140), Arrival(130), SEALING);
+        arrivals.note(at(47), Arrival(150), Arrival(130), SEALING);
+        assert_eq!(arrivals.cut(at(47), Arrival(150), Arrival(130), SEALING), Some(Arrival(140)));
     }
 
     #[test]
