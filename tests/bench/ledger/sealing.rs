@@ -12,10 +12,11 @@ use crate::{SEED, ledger, setting, verdict};
 
 /// Nobody waits longer for the writer than this while results are sealed, merged and deleted: the goal, in milliseconds.
 const PAUSE_MS: f64 = 250.0;
-/// So far apart results are sealed by their age: when the oldest are twelve hours old, but for those of the last two.
-const PORTION: i64 = DAY / 24 * 10;
-/// The last portions of a history, which are measured: they end at other hours of the day, and a day's rollups are written with each portion of it.
-const MEASURED: i64 = 5;
+/// Results are sealed by their age a little after each noon and midnight.
+const PORTION: i64 = DAY / 2;
+const BEHIND: i64 = PORTION / 72;
+/// The last portions of a history, which are measured: the halves of some days.
+const MEASURED: i64 = 4;
 /// Results of each pair that are sealed at a time where there are very many pairs: `Sealing`'s own number.
 const OF_EACH: u64 = 16;
 const ROUNDS: u64 = 3;
@@ -51,9 +52,9 @@ pub(crate) fn history(below: &Path) {
         let mut ours = Ours::new(&ledger, below);
         let mut feed = Feed::new(&ledger);
         let mut last = Vec::new();
-        let portions = days as i64 * DAY / PORTION;
+        let portions = days as i64 * DAY / PORTION - 1;
         for part in 1..=portions {
-            let until = ledger.from.plus_us(part * PORTION);
+            let until = ledger.from.plus_us(part * PORTION + BEHIND);
             ours.fill(&mut feed, until);
             let sealed = Sealed::of(&mut ours, until.plus_us(-PORTION));
             if part > portions - MEASURED {
@@ -62,7 +63,7 @@ pub(crate) fn history(below: &Path) {
         }
         let sealed = last.iter().fold(Sealed::default(), Sealed::and);
         println!(
-            "{} checks, 1 agent, every 60 s, ten hours at a time, the last {MEASURED} of {days} days: {}; longest pause {}",
+            "{} checks, 1 agent, every 60 s, half a day at a time, the last {MEASURED} of {days} days: {}; longest pause {}",
             size.checks,
             sealed.told(),
             pause(&ours)
