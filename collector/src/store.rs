@@ -505,6 +505,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_statement_with_a_bound_limit_is_planned_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), 1, UtcMicros(0)).unwrap();
+        let reader = Store::open_to_read(dir.path()).unwrap();
+        for connection in [store.connection(), &reader.0] {
+            let mut statement = connection.prepare("SELECT bucket FROM lease ORDER BY bucket LIMIT ?1").unwrap();
+            for most in 1..5 {
+                let rows = statement.query_map([most], |row| row.get::<_, i64>(0)).unwrap();
+                assert_eq!(rows.count(), most);
+            }
+            assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
+        }
+    }
+
+    #[test]
     fn a_newer_schema_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         drop(Store::open(dir.path(), 1, UtcMicros(0)).unwrap());
