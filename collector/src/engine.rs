@@ -200,6 +200,8 @@ pub struct Counters {
     pub refusals: AtomicU64,
     /// Records sealed.
     pub sealed: AtomicU64,
+    /// What of the time that sealing took went into rollups, in nanoseconds.
+    pub rollups_ns: AtomicU64,
     /// The longest transaction of sealing, merging or letting go, in microseconds.
     pub pause_us_max: AtomicU64,
 }

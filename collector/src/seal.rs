@@ -46,7 +46,8 @@ pub(crate) const DELETE_ROWS: u64 = 500;
 /// When records are sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sealing {
-    /// When the oldest of them came in this long ago, in microseconds; what came in within the last sixth of it waits for the next time.
+    /// Each time so many microseconds are over, counted from 1970: nothing waits for longer. Of twelve hours that is at noon and at midnight of UTC, so a day's rollups are
+    /// written when half of it is there and when all is. A little later in fact ([`Self::edge`]).
     pub after_us: i64,
     /// When there are so many; the newest quarter waits.
     pub records: u64,
@@ -65,6 +66,14 @@ impl Default for Sealing {
 }
 
 impl Sealing {
+    /// What came in up to this instant is due at `now`. A 72nd of the time behind the hour, so that what was due before it is there: a straggler would have its whole day's
+    /// rollups written once more.
+    fn edge(self, now: UtcMicros) -> UtcMicros {
+        let after = self.after_us.max(1);
+        let behind = after / 72;
+        UtcMicros(now.0.saturating_sub(behind).div_euclid(after).saturating_mul(after).saturating_add(behind))
+    }
+
     /// With the number of records that goes with so many pairs.
     pub(crate) fn among(self, pairs: u64) -> Self {
         let wanted = self.per_pair.saturating_mul(pairs).min(RECORDS_FOR_PAIRS_MAX);
@@ -94,7 +103,8 @@ impl Arrivals {
         while self.seen.front().is_some_and(|(_, arrival)| *arrival <= sealed) {
             self.seen.pop_front();
         }
-        let step = sealing.after_us / SEEN_MAX as i64;
+        // With some to spare: records wait for a little more than the time.
+        let step = sealing.after_us / (SEEN_MAX as i64 * 3 / 4);
         let known = self.seen.back().is_some_and(|(at, arrival)| *arrival == newest || now.us_since(*at) < step);
         if newest > sealed && !known && self.seen.len() < SEEN_MAX {
             self.seen.push_back((now, newest));
@@ -106,11 +116,8 @@ impl Arrivals {
         let unsealed = newest.0.saturating_sub(sealed.0).unsigned_abs();
         let by_count = (unsealed >= sealing.records.max(1))
             .then(|| Arrival(newest.0 - (sealing.records / 4).min(unsealed / 2).cast_signed()));
-        let (oldest, _) = self.seen.front()?;
-        let settled = now.plus_us(-sealing.after_us / 6);
-        let by_age = (now.us_since(*oldest) >= sealing.after_us)
-            .then(|| self.seen.iter().rev().find(|(at, _)| *at <= settled).map(|(_, arrival)| *arrival))
-            .flatten();
+        let edge = sealing.edge(now);
+        let by_age = self.seen.iter().rev().find(|(at, _)| *at <= edge).map(|(_, arrival)| *arrival);
         by_count.max(by_age).filter(|cut| *cut > sealed)
     }
 }
@@ -206,7 +213,7 @@ pub(crate) fn prepare(
     rows: &RawRows,
     intervals: &Intervals,
 ) -> Result<Prepared, StoreError> {
-    let mut prepared = Prepared { portion, pairs: Vec::new(), damaged: Vec::new(), asides: Vec::new() };
+    let mut prepared = Prepared::of(portion);
     let set_aside = |row: &RawRow, bytes: &[u8], error: StoreError| {
         tracing::error!("{error}: the record with arrival {} is set aside in the table quarantine", row.arrival.0);
         row.set_aside(bytes, portion.bucket)
@@ -242,15 +249,15 @@ pub(crate) fn prepare(
         for month in &touched {
             mend::load_or_anew(tables, (key, *month), intervals, &mut sealed, &mut prepared.asides)?;
         }
-        sealed.insert_all(records.clone(), |record| intervals.of_record(record));
-        let rollups = rollup::with_sealed(tables, key, records.filter_map(sample), &mut prepared.asides)?;
-        prepared.pairs.push(PreparedPair {
-            key,
-            rollups,
-            chunks: chunks(&mut arrived),
-            segments: segments(&sealed.pair.series),
-            pair: series::encode_pair(&sealed),
-        });
+        sealed.insert_all(records, |record| intervals.of_record(record));
+        let chunks = chunks(&mut arrived);
+        // By their slots now: hour after hour.
+        let begun = clock::monotonic();
+        let samples = arrived.records.iter().filter_map(|stored| sample(&stored.record));
+        let rollups = rollup::with_sealed(tables, key, samples, &mut prepared.asides)?;
+        prepared.rollups += clock::monotonic().since(begun);
+        let (segments, pair) = (segments(&sealed.pair.series), series::encode_pair(&sealed));
+        prepared.pairs.push(PreparedPair { key, rollups, chunks, segments, pair });
     }
     Ok(prepared)
 }
@@ -298,7 +305,7 @@ pub(crate) fn prepare_batch(
 impl Engine {
     /// Writes what was prepared of one bucket in one transaction; whether it still fitted.
     pub(crate) fn write_sealed(&mut self, prepared: &Prepared) -> Result<bool, StoreError> {
-        let sealed = self.pausing(|engine| -> Result<bool, StoreError> {
+        let sealed = self.pausing(|engine| -> Result<Option<Duration>, StoreError> {
             let sealed = engine.store.write(|tables| {
                 let sealed = seal::seal(tables, prepared, clock::now())?;
                 failpoint::pass("seal.turn");
@@ -307,7 +314,9 @@ impl Engine {
             failpoint::pass("seal.turned");
             Ok(sealed)
         })?;
-        if sealed {
+        if let Some(set) = sealed {
+            let ns = u64::try_from((prepared.rollups + set).as_nanos()).unwrap_or(u64::MAX);
+            self.shared.counters.rollups_ns.fetch_add(ns, Ordering::Relaxed);
             // From here on the store's rollups tell of them.
             let mut book = self.shared.book_mut();
             book.forget_latencies(prepared.portion.bucket, prepared.portion.upto);
@@ -316,7 +325,7 @@ impl Engine {
             drop(book);
             self.quarantined_rows += set_aside;
         }
-        Ok(sealed)
+        Ok(sealed.is_some())
     }
 
     /// Deletes a slice of the rows that every bucket has sealed; how many went.
@@ -336,6 +345,11 @@ impl Engine {
     /// The longest transaction of sealing, merging and letting go so far.
     pub fn pauses(&self) -> Duration {
         Duration::from_micros(self.shared.counters.pause_us_max.load(Ordering::Relaxed))
+    }
+
+    /// How much of the time that sealing took went into rollups so far: reading, making and setting them, without their share of the commits.
+    pub fn rollups(&self) -> Duration {
+        Duration::from_nanos(self.shared.counters.rollups_ns.load(Ordering::Relaxed))
     }
 
     /// Calls `each` with every record that is kept, once, by check and slot: for tests and the simulator.
@@ -363,9 +377,21 @@ impl Engine {
 
     /// [`Self::seal_now`] without what amendments under way need.
     pub fn seal_what_can_be(&mut self) -> Result<u64, StoreError> {
+        self.seal_first(u64::MAX)
+    }
+
+    /// Seals at most so many buckets and deletes nothing: what a kill may leave behind. How many there were, and records in them.
+    pub fn seal_buckets(&mut self, buckets: usize) -> Result<(usize, u64), StoreError> {
+        self.seal_turn(self.arrival, buckets)
+    }
+
+    /// Seals what arrived first, so many records, as the task does from time to time, and deletes the rows: for benchmarks. How many were sealed.
+    pub fn seal_first(&mut self, records: u64) -> Result<u64, StoreError> {
+        let sealed = seal::upto(self.store.read())?.into_iter().min().unwrap_or_default();
+        let cut = Arrival(sealed.0.saturating_add_unsigned(records)).min(self.arrival);
         let mut records = 0;
         loop {
-            let (buckets, sealed) = self.seal_buckets(usize::from(BUCKETS))?;
+            let (buckets, sealed) = self.seal_turn(cut, usize::from(BUCKETS))?;
             records += sealed;
             if buckets == 0 {
                 break;
@@ -375,10 +401,9 @@ impl Engine {
         Ok(records)
     }
 
-    /// Seals at most so many buckets and deletes nothing: what a kill may leave behind. How many there were, and records in them.
-    pub fn seal_buckets(&mut self, buckets: usize) -> Result<(usize, u64), StoreError> {
+    fn seal_turn(&mut self, cut: Arrival, buckets: usize) -> Result<(usize, u64), StoreError> {
         let intervals = Intervals::of(&self.shared.book());
-        let portions = seal::portions(self.store.read(), self.arrival)?;
+        let portions = seal::portions(self.store.read(), cut)?;
         let first = batch(&portions);
         let mut records = 0;
         let mut done = 0;
@@ -395,9 +420,68 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use sitepulse_daemon::identity::CertificateAuthority;
+    use sitepulse_model::id::{Bucket, Seq};
+    use sitepulse_model::record::{Missed, MissedCause};
 
-    const HOUR: i64 = 3600 * 1_000_000;
+    use super::*;
+    use crate::secret::Vault;
+    use crate::store::Store;
+    use crate::store::block::Place;
+    use crate::store::rows::Appender;
+
+    /// All that is written waits for one transaction of sealing, so what it takes in of a bucket is bounded, however many pairs wait there and however
+    /// much of each. None of these records is late: no amendment holds a turn back.
+    #[test]
+    fn a_turn_takes_in_a_bounded_part_of_a_bucket_and_in_the_end_all_is_sealed() {
+        const MOST: u64 = 32_000;
+        const PAIRS: u64 = 40;
+        let (records, beside) = (2 * MOST + 6_000, 300);
+        let dir = tempfile::tempdir().unwrap();
+        let now = UtcMicros(1_790_000_000_000_000);
+        let mut store = Store::open(dir.path(), 1, now).unwrap();
+        let write = |tables: Tables<'_>| {
+            let mut appender = Appender::new(tables, Arrival(0))?;
+            for n in 0..records + beside {
+                let (bucket, check) = if n < records { (5, 1 + n % PAIRS) } else { (6, 1 + PAIRS) };
+                let slot = now.plus_us((n / PAIRS).cast_signed() * 60_000_000);
+                let (check, revision, cause) = (CheckNo(check as u32), Revision(1), MissedCause::Overloaded);
+                let missed = Missed { check, revision, first: slot, last: slot, count: 1, cause };
+                let place = Place { bucket: Bucket(bucket), source: 1, seq: Seq(n) };
+                appender.record(place, &Record::Missed(missed))?;
+            }
+            appender.finish()
+        };
+        store.write(write).unwrap();
+        store.connection().execute("INSERT INTO source VALUES (0, 1, 1, 7, '', NULL, 0)", []).unwrap();
+        let authority = CertificateAuthority::create(now).unwrap();
+        let mut engine = Engine::rebuild(store, Vault::default(), authority, now, u64::MAX).unwrap();
+
+        let mut turns = Vec::new();
+        loop {
+            let portions = seal::portions(engine.store.read(), engine.arrival).unwrap();
+            if portions.is_empty() {
+                break;
+            }
+            for prepared in prepare_batch(engine.store.read(), batch(&portions), &Intervals::default()).unwrap() {
+                // What its transaction is about to write, whatever the portion says.
+                let taken: u64 = prepared.pairs.iter().flat_map(|pair| &pair.chunks).map(|chunk| chunk.records).sum();
+                assert!(engine.write_sealed(&prepared).unwrap());
+                turns.extend((taken > 0).then_some((prepared.portion.bucket.0, taken)));
+            }
+        }
+        assert_eq!(turns, [(5, MOST), (6, beside), (5, MOST), (5, 6_000)]);
+        let count = |engine: &Engine, what: &str| -> u64 {
+            let sum = format!("SELECT coalesce(sum(records), 0) FROM {what}");
+            engine.store.connection().query_row(&sum, [], |row| row.get::<_, i64>(0)).unwrap().unsigned_abs()
+        };
+        assert_eq!(count(&engine, "chunk"), records + beside);
+        while engine.delete_sealed().unwrap() > 0 {}
+        assert_eq!(count(&engine, "result"), 0);
+    }
+
+    const MINUTE: i64 = 60 * 1_000_000;
+    const HOUR: i64 = 60 * MINUTE;
     const SEALING: Sealing = Sealing { after_us: 6 * HOUR, records: 1000, per_pair: 0 };
 
     fn at(hours: i64) -> UtcMicros {
@@ -405,18 +489,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_six_hours_old_is_sealed_with_all_but_the_last_hour() {
-        let mut arrivals = Arrivals::starting(at(0), Arrival(0));
-        for hour in 0..6 {
-            arrivals.note(at(hour), Arrival(10 * hour + 10), Arrival(0), SEALING);
-            assert_eq!(arrivals.cut(at(hour), Arrival(10 * hour + 10), Arrival(0), SEALING), None, "{hour}");
+    fn what_came_in_is_sealed_a_little_after_every_sixth_hour() {
+        let mut arrivals = Arrivals::starting(at(6).plus_us(10 * MINUTE), Arrival(0));
+        for hour in 7..12 {
+            arrivals.note(at(hour), Arrival(10 * hour), Arrival(0), SEALING);
+            assert_eq!(arrivals.cut(at(hour), Arrival(10 * hour), Arrival(0), SEALING), None, "{hour}");
         }
-        arrivals.note(at(6), Arrival(70), Arrival(0), SEALING);
-        // What came in by five o'clock.
-        assert_eq!(arrivals.cut(at(6), Arrival(70), Arrival(0), SEALING), Some(Arrival(60)));
-        arrivals.note(at(6), Arrival(70), Arrival(60), SEALING);
-        assert_eq!(arrivals.cut(at(7), Arrival(70), Arrival(60), SEALING), None);
-        assert_eq!(arrivals.cut(at(12), Arrival(70), Arrival(60), SEALING), Some(Arrival(70)));
+        // The first of what comes after noon is of slots before it.
+        let noon = |minutes: i64| at(12).plus_us(minutes * MINUTE);
+        arrivals.note(noon(4), Arrival(125), Arrival(0), SEALING);
+        assert_eq!(arrivals.cut(noon(4), Arrival(125), Arrival(0), SEALING), None);
+        arrivals.note(noon(6), Arrival(130), Arrival(0), SEALING);
+        assert_eq!(arrivals.cut(noon(6), Arrival(130), Arrival(0), SEALING), Some(Arrival(125)));
+        arrivals.note(noon(7), Arrival(130), Arrival(125), SEALING);
+        assert_eq!(arrivals.cut(at(18), Arrival(130), Arrival(125), SEALING), None);
+        assert_eq!(arrivals.cut(at(18).plus_us(5 * MINUTE), Arrival(130), Arrival(125), SEALING), Some(Arrival(130)));
+        // After hours in which nobody looked: all but what came in since.
+        arrivals.note(at(23), Arrival(140), Arrival(130), SEALING);
+        arrivals.note(at(47), Arrival(150), Arrival(130), SEALING);
+        assert_eq!(arrivals.cut(at(47), Arrival(150), Arrival(130), SEALING), Some(Arrival(140)));
     }
 
     #[test]
@@ -456,7 +547,7 @@ mod tests {
 
     #[test]
     fn every_month_that_records_add_to_is_told() {
-        use sitepulse_model::record::{DropReason, Dropped, Missed, MissedCause};
+        use sitepulse_model::record::{DropReason, Dropped};
         let (check, revision, cause) = (CheckNo(1), Revision(1), MissedCause::Suspended);
         // 2026-11-01T00:00:00Z, the first of month 682.
         let november = series::month_span(682).from;

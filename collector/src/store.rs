@@ -49,6 +49,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{
     CachedStatement, Connection, ErrorCode, OpenFlags, Params, Row, Statement, TransactionBehavior, params,
 };
@@ -346,6 +347,11 @@ pub struct Store {
     newest_job: AtomicI64,
 }
 
+/// A statement is planned once, whatever is bound to it. Else SQLite plans one with `LIMIT ?` anew each time that it is used, which costs more than most do.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
 impl Store {
     /// Opens or creates the file in `data_dir`, migrates it and takes the leases. `owner` names this process: random.
     pub fn open(data_dir: &Path, owner: u64, now: UtcMicros) -> Result<Self, StoreOpenError> {
@@ -362,7 +368,9 @@ impl Store {
     /// held across an `await`: it would hold the write-ahead log.
     pub(crate) fn open_to_read(data_dir: &Path) -> Result<Reader, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Ok(Reader(Connection::open_with_flags(data_dir.join(FILE), flags)?))
+        let connection = Connection::open_with_flags(data_dir.join(FILE), flags)?;
+        keep_plans(&connection)?;
+        Ok(Reader(connection))
     }
 
     /// A store in memory, for tests and the simulator.
@@ -399,6 +407,7 @@ impl Store {
         connection.pragma_update(None, "cache_size", -16_384).map_err(sqlite)?;
         connection.pragma_update(None, "temp_store", "MEMORY").map_err(sqlite)?;
         connection.set_prepared_statement_cache_capacity(64);
+        keep_plans(&connection).map_err(sqlite)?;
         migrations::migrate(&connection, APPLICATION_ID, now).map_err(sqlite)?;
         let mut store =
             Self { connection, owner: owner.cast_signed(), health: Arc::default(), newest_job: AtomicI64::new(0) };
@@ -494,6 +503,21 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_statement_with_a_bound_limit_is_planned_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), 1, UtcMicros(0)).unwrap();
+        let reader = Store::open_to_read(dir.path()).unwrap();
+        for connection in [store.connection(), &reader.0] {
+            let mut statement = connection.prepare("SELECT bucket FROM lease ORDER BY bucket LIMIT ?1").unwrap();
+            for most in 1..5 {
+                let rows = statement.query_map([most], |row| row.get::<_, i64>(0)).unwrap();
+                assert_eq!(rows.count(), most);
+            }
+            assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
+        }
+    }
 
     #[test]
     fn a_newer_schema_is_refused() {

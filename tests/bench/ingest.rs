@@ -2,6 +2,9 @@
 //! rows in one `synchronous=FULL` transaction, a rollup in memory, ack, and nothing else. Both take the same batches from the same sender, in turn.
 //! VictoriaMetrics, where it is installed, takes the same results as Influx lines, as many a request as a batch has, over plain HTTP and without a FULL commit.
 //!
+//! Rollups are made when results are sealed, half a day of them at a time: what that costs is measured in the same run with the same kind of results, and told for
+//! itself and added to what taking them in costs ([`rollups`]).
+//!
 //!     cargo bench -p sitepulse-tests --bench ingest
 //!
 //! CPU is that of the receiving process (user and system, all threads). `SITEPULSE_BENCH_RECORDS` sets the records of a round
@@ -13,10 +16,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
 
+use sitepulse_collector::app::ApplyOptions;
+use sitepulse_collector::checkfile::{self, Source};
+use sitepulse_collector::engine::Engine;
+use sitepulse_collector::ingest::IngestJob;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::identity::{AgentKey, CertificateAuthority};
 use sitepulse_daemon::transport::{Client, ClientIdentity, FrameStream, Server};
-use sitepulse_model::id::{AgentName, Bucket, CheckId, CheckNo, Incarnation, Revision, Seq};
+use sitepulse_model::id::{AgentName, Bucket, CheckId, CheckNo, Incarnation, Region, Revision, Seq};
 use sitepulse_model::record::{Facts, Phases, ProbeResult, ProbeState, Provenance, Record};
 use sitepulse_model::schedule::Lattice;
 use sitepulse_model::time::UtcMicros;
@@ -25,11 +32,14 @@ use sitepulse_tests::process::Daemon;
 use sitepulse_tests::victoria::Victoria;
 use sitepulse_tests::{usage, wait};
 use sitepulse_wire::frame::Message;
-use sitepulse_wire::message::{Ack, Batch, Entry, Hello, Lane, PROTOCOL, PROTOCOL_MIN, ToAgent, ToCollector};
+use sitepulse_wire::message::{
+    Ack, Batch, Entry, Hello, JoinRequest, Lane, PROTOCOL, PROTOCOL_MIN, ToAgent, ToCollector,
+};
 
 const CHECKS: u32 = 1000;
 const ROUNDS: usize = 5;
 const WINDOW: usize = 4;
+const HOUR_US: i64 = 3_600_000_000;
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -89,6 +99,10 @@ fn main() {
     let mut next = clock::now().0;
     next -= next % 60_000_000;
     let mut sent = 0;
+    let (sealing_us, rollups_us) = rollups(&checks);
+    println!(
+        "sealed by half days: {sealing_us:.2} us of CPU per result, of which {rollups_us:.2} us are the rollups (read, made and set; by the clock, without their share of the commits)"
+    );
     for batch in [1000, 100] {
         let (mut ours, mut floors, mut ratios, mut wire) = (Vec::new(), Vec::new(), Vec::new(), 0.0);
         let (mut theirs, mut over) = (Vec::new(), Vec::new());
@@ -116,17 +130,19 @@ fn main() {
             ours.push(our);
             ratios.push(our / floor);
         }
+        let (our, floor) = (usage::median(&mut ours), usage::median(&mut floors));
         println!(
-            "batches of {batch:>4}: collector {:.2} us, floor {:.2} us of CPU per result, ratio {:.2} (goals: <= 1.2 us, <= 1.35); {wire:.1} bytes per result on the wire; medians of {ROUNDS} pairs x {records} results",
-            usage::median(&mut ours),
-            usage::median(&mut floors),
+            "batches of {batch:>4}: collector {our:.2} us, floor {floor:.2} us of CPU per result, ratio {:.2}; {wire:.1} bytes per result on the wire; medians of {ROUNDS} pairs x {records} results",
             usage::median(&mut ratios)
         );
+        let whole = our + rollups_us;
+        println!("    with rollups {whole:.2} us (goal <= 1.2), {:.2} of the floor (goal <= 1.35)", whole / floor);
         if !theirs.is_empty() {
+            let their = usage::median(&mut theirs);
             println!(
-                "    VictoriaMetrics {:.2} us of CPU per result, the collector costs 1/{:.1} of it (goal <= 1/3.5)",
-                usage::median(&mut theirs),
-                usage::median(&mut over)
+                "    VictoriaMetrics {their:.2} us of CPU per result, the collector costs 1/{:.1} of it, with rollups 1/{:.1} (goal <= 1/3.5)",
+                usage::median(&mut over),
+                their / whole
             );
         }
     }
@@ -139,6 +155,57 @@ fn main() {
     let log = cluster.collector.as_ref().expect("it runs").log();
     let rebuilt = log.lines().rfind(|line| line.contains("the book is rebuilt")).unwrap_or("");
     println!("start again: {} ms until it answers; {rebuilt}", clock::monotonic().us_since(began) / 1000);
+}
+
+/// What sealing costs, and what of its time goes into rollups, in microseconds a result: the same kind of results, taken in by a collector's engine in this process as
+/// they would come in over two days, and sealed a little after each noon and midnight, as they are by default. The second day is measured: by then
+/// each seal finds what the one before it left of the day.
+fn rollups(checks: &str) -> (f64, f64) {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder is writable");
+    let now = clock::now().0;
+    let midnight = now - now.rem_euclid(24 * HOUR_US) - 4 * 24 * HOUR_US;
+    let start = UtcMicros(midnight);
+    let authority = CertificateAuthority::create(start).expect("a CA");
+    let mut engine = Engine::open(dir.path(), authority, 1, start).expect("the store opens");
+    engine.set_addresses(vec!["collector:8443".to_owned()]).expect("the store takes addresses");
+    let source = Source { name: "bench.toml".into(), text: checks.to_owned() };
+    let options = ApplyOptions { prune: false, dry_run: false, author: "collector:bench".to_owned() };
+    engine.apply(checkfile::parse(&[source]).expect("they are valid"), &options, start).expect("they are applied");
+    let token = engine.create_join_token(Region::parse("eu-west").expect("a slug"), HOUR_US as u64, start);
+    let (key, name) = (AgentKey::generate().expect("a key"), AgentName::parse("bench").expect("a slug"));
+    let request = JoinRequest {
+        protocol_min: PROTOCOL_MIN,
+        protocol_max: PROTOCOL,
+        secret: token.expect("a token").token.secret,
+        csr_der: key.csr_der(&name).expect("a request"),
+        name: Some(name),
+        build: "0.0.0".to_owned(),
+    };
+    let agent = engine.join(&request, start).expect("the store takes writes").expect("the agent is taken").agent;
+    let (mut results, mut sealing_us, mut rollups_us, mut minute) = (0, 0, 0, 0);
+    for half_day in 1..=4 {
+        let edge = half_day * 12 * 60 + 10;
+        while minute < edge {
+            let minutes = (edge - minute).min(60);
+            let rows = generate(minutes as usize * CHECKS as usize, midnight + minute * 60_000_000);
+            minute += minutes;
+            for batch in batches(rows, CHECKS as usize) {
+                let slots = batch.entries.iter().map(|entry| entry.record.scheduled());
+                let received_at = slots.max().unwrap_or(start).plus_us(1_000_000);
+                engine.ingest(vec![IngestJob { agent, received_at, batch }]).expect("the store takes writes");
+            }
+        }
+        let (before, rollups) = (usage::own_cpu_us(), engine.rollups());
+        let sealed = engine.seal_now().expect("the store takes writes");
+        assert!(sealed > 0, "nothing was sealed");
+        if half_day > 2 {
+            results += sealed;
+            sealing_us += usage::own_cpu_us() - before;
+            rollups_us += (engine.rollups() - rollups).as_micros() as u64;
+        }
+    }
+    assert_eq!(results, 2 * 720 * u64::from(CHECKS), "not all that came in was sealed");
+    (sealing_us as f64 / results as f64, rollups_us as f64 / results as f64)
 }
 
 /// A receiver under test.

@@ -24,7 +24,7 @@ const MERGED_BYTES_MAX: u64 = 512 << 10;
 /// Chunks of a pair that become one.
 #[derive(Debug)]
 pub(crate) struct Merge {
-    key: PairKey,
+    pub(crate) key: PairKey,
     replaced: Vec<ChunkId>,
     merged: ChunkBody,
 }
@@ -72,10 +72,36 @@ pub(crate) fn next(tables: Tables<'_>, key: PairKey, since: UtcMicros) -> Result
     Ok(None)
 }
 
-/// Pairs that are looked at in one read at the start.
-const PAIRS: usize = 256;
+/// Pairs that are looked at in one read: each read opens the file anew.
+pub(crate) const PAIRS: usize = 256;
+/// Most merges that are prepared in one read.
+const MERGES_MAX: usize = 16;
 /// Newest chunks of each that are looked at: what a round that a kill ended had added. What lies deeper waits for the pair's next seal.
 const NEWEST: usize = GROUP_MAX * 2;
+
+/// What is merged next of some pairs.
+#[derive(Debug, Default)]
+pub(crate) struct Next {
+    /// One of each.
+    pub(crate) merges: Vec<Merge>,
+    /// Of these nothing is left to merge.
+    pub(crate) done: Vec<PairKey>,
+}
+
+/// Looks at pairs, each from where chunks were added, until enough is found: mostly there is nothing.
+pub(crate) fn next_of(tables: Tables<'_>, pairs: &[(PairKey, UtcMicros)]) -> Result<Next, StoreError> {
+    let mut found = Next::default();
+    for (key, since) in pairs {
+        match next(tables, *key, *since)? {
+            Some(merge) => found.merges.push(merge),
+            None => found.done.push(*key),
+        }
+        if found.merges.len() == MERGES_MAX {
+            break;
+        }
+    }
+    Ok(found)
+}
 
 /// Pairs with something to merge, as far as was looked.
 #[derive(Debug)]

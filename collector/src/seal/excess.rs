@@ -42,7 +42,7 @@ pub(crate) fn seal_excess(
             }
             let mut went_on = false;
             for prepared in prepare_batch(store.read(), batch(&portions), intervals)? {
-                went_on |= store.write(|tables| seal::seal(tables, &prepared, now))?;
+                went_on |= store.write(|tables| seal::seal(tables, &prepared, now))?.is_some();
                 records += prepared.portion.rows;
             }
             while store.write(|tables| seal::delete_sealed(tables, DELETE_ROWS))? > 0 {}

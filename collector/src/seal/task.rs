@@ -168,9 +168,20 @@ impl<'w> Round<'w> {
         }
         while self.write(Engine::delete_sealed).await? > 0 {}
         let pairs = self.known.to_merge.len();
-        while let Some((key, since)) = self.known.to_merge.first_key_value().map(|(key, since)| (*key, *since)) {
-            self.merge(key, since).await?;
-            self.known.to_merge.remove(&key);
+        while !self.known.to_merge.is_empty() {
+            let some = self.known.to_merge.iter().take(compact::PAIRS);
+            let some: Vec<_> = some.map(|(key, since)| (*key, *since)).collect();
+            let next = self.app().read_in_background(move |tables| compact::next_of(tables, &some)).await?;
+            let mut over = next.done;
+            for merge in next.merges {
+                let key = merge.key;
+                if !self.write(move |engine| engine.merge_chunks(&merge)).await? {
+                    over.push(key);
+                }
+            }
+            for key in &over {
+                self.known.to_merge.remove(key);
+            }
             let done = pairs.saturating_sub(self.known.to_merge.len());
             let said = Said::Merged { done: done as u64, of: pairs as u64 };
             self.work.progress(0.5 + 0.5 * share(done, pairs), said);
@@ -192,6 +203,8 @@ impl<'w> Round<'w> {
 
     async fn seal_to(&mut self, cut: Arrival) -> Result<(), Left> {
         let started = clock::monotonic();
+        let rollups_ns = |round: &Self| round.app().shared().counters.rollups_ns.load(Ordering::Relaxed);
+        let before = rollups_ns(self);
         let intervals = Intervals::of(&self.app().book());
         let mut records = 0;
         'all: loop {
@@ -220,16 +233,8 @@ impl<'w> Round<'w> {
         self.sealed += records;
         if records > 0 {
             let took_ms = clock::monotonic().since(started).as_millis();
-            tracing::info!(records, took_ms, upto = cut.0, "results are sealed");
-        }
-        Ok(())
-    }
-
-    async fn merge(&mut self, key: PairKey, since: UtcMicros) -> Result<(), Left> {
-        while let Some(merge) = self.app().read_in_background(move |tables| compact::next(tables, key, since)).await? {
-            if !self.write(move |engine| engine.merge_chunks(&merge)).await? {
-                break;
-            }
+            let rollups_ms = (rollups_ns(self) - before) / 1_000_000;
+            tracing::info!(records, took_ms, rollups_ms, upto = cut.0, "results are sealed");
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 //! Bits that are as good as random (a number's low digits) stand apart, uncoded.
 
 use std::convert::Infallible;
+use std::hint::select_unpredictable;
 
 /// Bits of a number below its leading one that are learnt; what is below them is stored as it is.
 const LEARNT_BITS: u32 = 4;
@@ -68,6 +69,9 @@ pub(super) trait Coder {
         bits: u32,
         value: u64,
     ) -> Result<u64, Self::Error>;
+    /// Codes a small count: for each below it a 1 and then a 0, each with a chance of its own, as [`Self::bit`] would each, in less time. No count is above `most`, and
+    /// of that no 0 follows.
+    fn unary(&mut self, chances: &mut [Chance; 128], most: u32, count: u32) -> Result<u32, Self::Error>;
 }
 
 /// Writes.
@@ -110,9 +114,8 @@ impl Encoder {
     fn code_bit(&mut self, (low, range): (&mut u64, &mut u32), chance: &mut Chance, bit: bool) {
         let bound = (*range >> 12) * chance.zero_of_4096();
         // Without a branch: about half of the bits are as good as random, and a processor that guesses wrong loses more than this costs.
-        let if_one = u32::from(bit).wrapping_neg();
-        *low += u64::from(bound & if_one);
-        *range = bound ^ ((bound ^ (*range - bound)) & if_one);
+        *low += u64::from(select_unpredictable(bit, bound, 0));
+        *range = select_unpredictable(bit, *range - bound, bound);
         chance.learn(bit);
         while *range < 1 << 24 {
             *range <<= 8;
@@ -160,6 +163,16 @@ impl Coder for Encoder {
         }
         (self.low, self.range) = (low, range);
         Ok(node as u64 - (1 << bits))
+    }
+
+    #[inline]
+    fn unary(&mut self, chances: &mut [Chance; 128], most: u32, count: u32) -> Result<u32, Infallible> {
+        let (mut low, mut range) = (self.low, self.range);
+        for (at, chance) in (0..most.min(count + 1)).zip(chances) {
+            self.code_bit((&mut low, &mut range), chance, at < count);
+        }
+        (self.low, self.range) = (low, range);
+        Ok(count)
     }
 
     #[inline]
@@ -222,9 +235,8 @@ impl Decoder<'_> {
         let bound = (*range >> 12) * chance.zero_of_4096();
         let bit = *code >= bound;
         // Without a branch, as the encoder.
-        let if_one = u32::from(bit).wrapping_neg();
-        *code -= bound & if_one;
-        *range = bound ^ ((bound ^ (*range - bound)) & if_one);
+        *code -= select_unpredictable(bit, bound, 0);
+        *range = select_unpredictable(bit, *range - bound, bound);
         chance.learn(bit);
         while *range < 1 << 24 {
             *range <<= 8;
@@ -255,6 +267,20 @@ impl Coder for Decoder<'_> {
         }
         (self.code, self.range) = (code, range);
         Ok(node as u64 - (1 << bits))
+    }
+
+    #[inline]
+    fn unary(&mut self, chances: &mut [Chance; 128], most: u32, _: u32) -> Result<u32, Cut> {
+        let (mut code, mut range) = (self.code, self.range);
+        let mut count = 0;
+        for chance in chances.iter_mut().take(most as usize) {
+            if !self.read_bit((&mut code, &mut range), chance)? {
+                break;
+            }
+            count += 1;
+        }
+        (self.code, self.range) = (code, range);
+        Ok(count)
     }
 
     #[inline]
@@ -296,11 +322,7 @@ impl Number {
 
     /// Likewise, in less time where most are small: how many digits is asked from 0 upwards. Not of one kind with [`Self::code`].
     pub(super) fn code_small<C: Coder>(&mut self, coder: &mut C, value: u64) -> Result<u64, C::Error> {
-        let told = u64::BITS - value.leading_zeros();
-        let mut digits = 0;
-        while digits < 64 && coder.bit(&mut self.digits[digits as usize], told != digits)? {
-            digits += 1;
-        }
+        let digits = coder.unary(&mut self.digits, u64::BITS, u64::BITS - value.leading_zeros())?;
         self.code_digits(coder, value, digits)
     }
 

@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
+use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
+use sitepulse_daemon::clock;
 use sitepulse_model::id::{AgentNo, BUCKETS, Bucket, CheckNo, Incarnation, Seq};
 use sitepulse_model::record::Record;
 use sitepulse_model::series::Series;
@@ -502,11 +504,20 @@ pub(crate) struct Prepared {
     pub(crate) damaged: Vec<DamagedRow>,
     /// Bodies that cannot be read and that this writes over: kept before.
     pub(crate) asides: Vec<Aside>,
+    /// How long the pairs' rollups took to make.
+    pub(crate) rollups: Duration,
+}
+
+impl Prepared {
+    /// Nothing of a portion yet.
+    pub(crate) fn of(portion: Portion) -> Self {
+        Self { portion, pairs: Vec::new(), damaged: Vec::new(), asides: Vec::new(), rollups: Duration::ZERO }
+    }
 }
 
 /// Seals a portion: everything or, where the bucket is no longer sealed up to where this was prepared from or an amendment needs the state in
-/// between, nothing. Tells which.
-pub(crate) fn seal(tables: Tables<'_>, prepared: &Prepared, now: UtcMicros) -> Result<bool, StoreError> {
+/// between, nothing (`None`). Tells how long its rollups took to set.
+pub(crate) fn seal(tables: Tables<'_>, prepared: &Prepared, now: UtcMicros) -> Result<Option<Duration>, StoreError> {
     let Portion { bucket, from, upto, .. } = prepared.portion;
     let sealed: Option<i64> = tables
         .prepare_cached("SELECT upto FROM seal WHERE bucket = ?1")?
@@ -516,7 +527,7 @@ pub(crate) fn seal(tables: Tables<'_>, prepared: &Prepared, now: UtcMicros) -> R
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM late WHERE bucket = ?1 AND before_arrival < ?2)")?
         .query_row(params![bucket.0, upto.0], |row| row.get(0))?;
     if Arrival(sealed.unwrap_or(0)) != from || needed {
-        return Ok(false);
+        return Ok(None);
     }
     aside::keep(tables, &prepared.asides, now)?;
     for pair in &prepared.pairs {
@@ -527,10 +538,14 @@ pub(crate) fn seal(tables: Tables<'_>, prepared: &Prepared, now: UtcMicros) -> R
             set_segment(tables, pair.key, *month, body)?;
         }
         set_pair(tables, pair.key, &pair.pair)?;
+    }
+    let begun = clock::monotonic();
+    for pair in &prepared.pairs {
         for day in &pair.rollups {
             super::rollup::set(tables, pair.key, day)?;
         }
     }
+    let rollups = clock::monotonic().since(begun);
     let mut quarantine = Quarantine::new(tables)?;
     for row in &prepared.damaged {
         quarantine.set_aside(row.key, now, SET_ASIDE, &row.body)?;
@@ -540,7 +555,7 @@ pub(crate) fn seal(tables: Tables<'_>, prepared: &Prepared, now: UtcMicros) -> R
             "INSERT INTO seal(bucket, upto) VALUES (?1, ?2) ON CONFLICT (bucket) DO UPDATE SET upto = excluded.upto",
         )?
         .execute(params![bucket.0, upto.0])?;
-    Ok(true)
+    Ok(Some(rollups))
 }
 
 /// Adds a chunk.

@@ -89,8 +89,11 @@ impl Counts {
     }
 
     fn list(&self) -> Vec<(u16, u64)> {
+        // Counted before: a list that grows as it goes is moved half a dozen times.
+        let mut list = Vec::with_capacity(self.times.iter().filter(|times| **times > 0).count());
         let all = (self.first..).zip(&self.times);
-        all.filter(|(_, times)| **times > 0).map(|(at, times)| (at, *times)).collect()
+        list.extend(all.filter(|(_, times)| **times > 0).map(|(at, times)| (at, *times)));
+        list
     }
 }
 

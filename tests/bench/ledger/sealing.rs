@@ -12,8 +12,11 @@ use crate::{SEED, ledger, setting, verdict};
 
 /// Nobody waits longer for the writer than this while results are sealed, merged and deleted: the goal, in milliseconds.
 const PAUSE_MS: f64 = 250.0;
-/// As often as results are sealed by their age, about.
-const PER_DAY: i64 = 4;
+/// Results are sealed by their age a little after each noon and midnight.
+const PORTION: i64 = DAY / 2;
+const BEHIND: i64 = PORTION / 72;
+/// The last portions of a history, which are measured: the halves of some days.
+const MEASURED: i64 = 4;
 /// Results of each pair that are sealed at a time where there are very many pairs: `Sealing`'s own number.
 const OF_EACH: u64 = 16;
 const ROUNDS: u64 = 3;
@@ -49,18 +52,18 @@ pub(crate) fn history(below: &Path) {
         let mut ours = Ours::new(&ledger, below);
         let mut feed = Feed::new(&ledger);
         let mut last = Vec::new();
-        for part in 1..=days as i64 * PER_DAY {
-            let until = ledger.from.plus_us(part * DAY / PER_DAY);
+        let portions = days as i64 * DAY / PORTION - 1;
+        for part in 1..=portions {
+            let until = ledger.from.plus_us(part * PORTION + BEHIND);
             ours.fill(&mut feed, until);
-            let since = until.plus_us(-DAY / PER_DAY);
-            let sealed = Sealed::of(&mut ours, since);
-            if part > (days as i64 - 1) * PER_DAY {
+            let sealed = Sealed::of(&mut ours, until.plus_us(-PORTION));
+            if part > portions - MEASURED {
                 last.push(sealed);
             }
         }
         let sealed = last.iter().fold(Sealed::default(), Sealed::and);
         println!(
-            "{} checks, 1 agent, every 60 s, the last of {days} days: {}; longest pause {}",
+            "{} checks, 1 agent, every 60 s, half a day at a time, the last {MEASURED} of {days} days: {}; longest pause {}",
             size.checks,
             sealed.told(),
             pause(&ours)
@@ -76,22 +79,26 @@ pub(crate) fn history(below: &Path) {
 struct Sealed {
     results: u64,
     sealing_us: u64,
+    /// Of that.
+    rollups_us: u64,
     merging_us: u64,
 }
 
 impl Sealed {
     fn of(ours: &mut Ours, since: UtcMicros) -> Self {
-        let before = usage::own_cpu_us();
+        let (before, rollups) = (usage::own_cpu_us(), ours.engine.rollups());
         let results = ours.engine.seal_now().expect("the store takes writes");
         let between = usage::own_cpu_us();
+        let rollups_us = (ours.engine.rollups() - rollups).as_micros() as u64;
         ours.engine.compact_since(since).expect("the store takes writes");
-        Self { results, sealing_us: between - before, merging_us: usage::own_cpu_us() - between }
+        Self { results, sealing_us: between - before, rollups_us, merging_us: usage::own_cpu_us() - between }
     }
 
     fn and(self, other: &Self) -> Self {
         Self {
             results: self.results + other.results,
             sealing_us: self.sealing_us + other.sealing_us,
+            rollups_us: self.rollups_us + other.rollups_us,
             merging_us: self.merging_us + other.merging_us,
         }
     }
@@ -102,8 +109,11 @@ impl Sealed {
 
     fn told(&self) -> String {
         let each = |us: u64| us as f64 / self.results.max(1) as f64;
-        let (sealing, merging) = (each(self.sealing_us), each(self.merging_us));
-        format!("{} results sealed for {sealing:.2} us of CPU each, merged for {merging:.2} us", self.results)
+        let [sealing, rollups, merging] = [self.sealing_us, self.rollups_us, self.merging_us].map(each);
+        format!(
+            "{} results sealed for {sealing:.2} us of CPU each, of which rollups took {rollups:.2} us; merged for {merging:.2} us",
+            self.results
+        )
     }
 }
 
