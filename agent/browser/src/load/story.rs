@@ -145,6 +145,8 @@ impl Story {
             // A page that stops its own loading has no load event.
             "Page.frameStoppedLoading" if self.reached.is_some() && params["frameId"] == self.frame.as_str() => {
                 self.settle.loaded(now);
+                self.traffic.stopped();
+                self.settle.in_flight(self.traffic.in_flight(), now);
                 None
             }
             "Page.frameRequestedNavigation" if params["frameId"] == self.frame.as_str() => {
@@ -345,6 +347,21 @@ mod tests {
             assert_eq!(hop(true), None);
         }
         assert_eq!(hop(true), Some(Stop::Redirects));
+    }
+
+    #[test]
+    fn a_document_that_was_stopped_midway_keeps_nobody_waiting() {
+        let mut story = story();
+        let request = json!({
+            "requestId": "L", "loaderId": "L", "frameId": "F", "type": "Document", "request": { "url": "http://a/" },
+        });
+        tell(&mut story, "Network.requestWillBeSent", request);
+        navigated(&mut story, "L", "http://a/");
+        story.reported(json!([{ "k": "fcp", "t": 5.0 }]), Monotonic(10));
+        tell(&mut story, "Page.frameStoppedLoading", json!({ "frameId": "C" }));
+        assert_eq!(story.traffic.in_flight(), 1, "a frame within");
+        tell(&mut story, "Page.frameStoppedLoading", json!({ "frameId": "F" }));
+        assert_eq!(story.traffic.in_flight(), 0);
     }
 
     #[test]

@@ -143,6 +143,12 @@ impl Traffic {
         }
     }
 
+    /// The page stopped loading: no more of its document comes, which the browser does not tell of one that was stopped midway.
+    pub(crate) fn stopped(&mut self) {
+        let id = self.document.id.clone();
+        self.end(&id);
+    }
+
     fn sent(&mut self, id: &str, params: &Value, frame: &str) {
         let url = text(&params["request"], "url");
         if !(url.starts_with("http://") || url.starts_with("https://")) {

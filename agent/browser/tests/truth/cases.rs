@@ -263,7 +263,9 @@ cases! {
     consent_that_loads_the_page_anew(lab) {
         let of = |path| sitepulse_browser::Job { consent: Some(click("#accept")), ..lab.job(path) };
         let loaded = lab.good(&of("/reloading-consent")).await;
-        assert_eq!(lab.server.told(), ["without", "with"], "once more, and that is the page");
+        let told = lab.server.told();
+        // In the first window the document may come so far, too.
+        assert!(told[0] == "without" && (2..=3).contains(&told.len()) && told[1..].iter().all(|told| told == "with"), "{told:?}");
         assert_eq!(loaded.page.consent, Some(true));
         // Of the page after consent alone, and nothing of it from the cache.
         assert_eq!(loaded.page.requests, 3, "document, picture, what it tells: {loaded:?}");
@@ -388,8 +390,10 @@ cases! {
         let failed = lab.bad(&lab.job("/goes-while-it-comes")).await;
         assert_eq!(why(&failed).0, Cause::NavigatedAway, "{failed:?}");
         assert!(failed.detail.contains("/text"), "{failed:?}");
-        let loaded = lab.good(&lab.job("/stops-while-it-comes")).await;
-        assert!(loaded.load.values.lcp.is_some() && loaded.load.ended == Ended::Quiet, "{loaded:?}");
+        for path in ["/stops-while-it-comes", "/stops-at-once"] {
+            let loaded = lab.good(&lab.job(path)).await;
+            assert!(loaded.load.values.lcp.is_some() && loaded.load.ended == Ended::Quiet, "{loaded:?}");
+        }
     }
 
     pages_that_go_where_they_may_not(lab) {

@@ -165,6 +165,7 @@ pub(crate) fn site(path: &str) -> Answer {
         // A head that comes at once, and a body that never ends.
         "/goes-while-it-comes" => unending("<h1>Words</h1><script>location.replace('/text')</script>"),
         "/stops-while-it-comes" => unending("<h1>Words</h1><script>after(100, () => window.stop())</script>"),
+        "/stops-at-once" => unending("<h1>Words</h1><script>window.stop()</script>"),
         "/streams" => page(
             "<h1>Words</h1><script>new EventSource('/event-source'); navigator.sendBeacon('/silent', 'x');</script>",
         ),
