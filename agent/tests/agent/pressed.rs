@@ -1,35 +1,37 @@
 //! A page that the host has no time for, in a real browser, through the program.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-/// Says that it is over to those who look, however the test ends.
-struct Over<'a>(&'a AtomicBool);
+/// Ends the site and the loops, however the test ends.
+struct Over<'a>(&'a AtomicBool, SocketAddr);
 
 impl Drop for Over<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
+        // Who waits for a connection looks up.
+        drop(TcpStream::connect(self.1));
     }
 }
 
 /// Answers every request with a page until it is over.
 fn serve(listener: &TcpListener, over: &AtomicBool) {
-    listener.set_nonblocking(true).unwrap();
     let body = "<!doctype html><h1>Words</h1>";
     let length = body.len();
     let answer = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     );
-    while !over.load(Ordering::Relaxed) {
-        let Ok((mut stream, _)) = listener.accept() else {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-            continue;
-        };
-        stream.set_nonblocking(false).unwrap();
+    for stream in listener.incoming() {
+        if over.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(mut stream) = stream else { continue };
+        // Browsers open connections that they may never use.
+        stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
         let mut request = [0; 4096];
-        // A browser that has left already is no fault of the page.
         if stream.read(&mut request).unwrap_or(0) > 0 {
             drop(stream.write_all(answer.as_bytes()));
         }
@@ -39,7 +41,8 @@ fn serve(listener: &TcpListener, over: &AtomicBool) {
 #[test]
 fn a_page_beside_busy_loops_is_loaded_again_and_judged_by_nobody() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap();
+    let url = format!("http://{address}/");
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("agent.toml");
     std::fs::write(&config, "[network]\nallow = [\"loopback\"]\n[browser]\npressure_max = 1\n").unwrap();
@@ -62,7 +65,7 @@ fn a_page_beside_busy_loops_is_loaded_again_and_judged_by_nobody() {
         command.output().unwrap()
     };
     let (told, shown) = std::thread::scope(|threads| {
-        let _over = Over(&over);
+        let _over = Over(&over, address);
         threads.spawn(|| serve(&listener, &over));
         for _ in 0..2 * cpus {
             threads.spawn(|| {
