@@ -61,6 +61,8 @@ pub struct Row {
     pub lcp_url: Option<String>,
     /// What moved in the largest shifts, see [`moved`]; empty where nothing did, `None` where unknown.
     pub shift_sources: Option<String>,
+    /// Form and major version of the browser, `HeadlessChrome/156`: what another measured is not compared with it. `None` where unknown.
+    pub browser: Option<String>,
 }
 
 /// Whose screenshot, of when.
@@ -94,7 +96,13 @@ impl Row {
             lcp_url: lcp_url.or_else(|| (!lcp_element.is_empty()).then(String::new)),
             lcp_element,
             shift_sources: None,
+            browser: result.facts.texts_of(FactKey::Browser).next().and_then(browser_of),
         }
+    }
+
+    /// Whether it was measured with another browser than one before, as far as both are known.
+    pub fn has_other_browser(&self, before: Option<&str>) -> bool {
+        self.browser.as_deref().zip(before).is_some_and(|(now, before)| now != before)
     }
 
     /// Whether its values are graded: some load counts, and the agent could tell.
@@ -106,6 +114,13 @@ impl Row {
     pub fn low_confidence(&self) -> bool {
         self.state == ProbeState::Unknown && self.cause == Some(Cause::HostPressure)
     }
+}
+
+/// `HeadlessChrome/156` of `HeadlessChrome/156.0.8078.79`.
+fn browser_of(build: &str) -> Option<String> {
+    let (form, version) = build.split_once('/').unwrap_or((build, ""));
+    let name = one_line(&format!("{form}/{}", version.split('.').next().unwrap_or_default()));
+    (!form.trim().is_empty()).then_some(name)
 }
 
 /// The profile of a `web_vitals` check; `None` of other kinds.
@@ -251,6 +266,13 @@ mod tests {
         assert_eq!(moved(&report(900, "")), None);
         assert_eq!(moved(r#"{"loads": []}"#), None);
         assert_eq!(moved("no report"), None);
+    }
+
+    #[test]
+    fn a_browser_is_its_form_and_its_major_version() {
+        assert_eq!(browser_of("HeadlessChrome/156.0.8078.79").as_deref(), Some("HeadlessChrome/156"));
+        assert_eq!(browser_of("Chrome/157.0.1.2").as_deref(), Some("Chrome/157"));
+        assert_eq!((browser_of("Own").as_deref(), browser_of("")), (Some("Own/"), None));
     }
 
     #[test]

@@ -149,8 +149,11 @@ impl Browser {
         let build = lease.process.build.clone();
         // Before the page's processes are gone, whose time is the browser's own.
         let own_us = processor_us(&lease.process).await;
-        let host = tokio::task::spawn_blocking(move || watch.end(own_us)).await.map_err(fault)?;
-        let low_confidence = is_pressed(&host, seat.heavy, self.inner.options.pressure_max);
+        let heavy = seat.heavy;
+        let host = tokio::task::spawn_blocking(move || watch.end(own_us, heavy)).await.map_err(fault)?;
+        let low_confidence = is_pressed(&host, self.inner.options.pressure_max);
+        // Nobody tells of a unit's memory: where pages share it, each may be the one that is ended for it.
+        let limited = (lease.process.pid().is_none() && host.parallel > 1).then_some(host.parallel);
         let culls = lease.process.culls();
         lease.end().await;
         match outcome {
@@ -163,6 +166,8 @@ impl Browser {
             Err(mut failed) => {
                 if failed.cause == Cause::RendererCrashed && culls.count > culled {
                     (failed.cause, failed.detail) = culled_why(culls);
+                } else if let (Cause::RendererCrashed, Some(loads)) = (failed.cause, limited) {
+                    (failed.cause, failed.detail) = limited_why(loads);
                 }
                 failed.load.host = host;
                 failed.load.low_confidence = low_confidence || failed.cause == Cause::HostPressure;
@@ -279,6 +284,14 @@ fn culled_why(culls: Culls) -> (Cause, String) {
     let detail =
         format!("page: took more than {mib} MiB of memory and was ended (twice the agent's [browser] memory_max)");
     (Cause::RendererCrashed, detail)
+}
+
+/// Why a page beside others may have lost its renderer in a browser whose memory the agent cannot look at.
+fn limited_why(loads: u32) -> (Cause, String) {
+    let detail = format!(
+        "browser: the page lost its renderer while {loads} loaded at once: it crashed, or the browser's unit ended it for their memory; raise MemoryMax= there (systemctl edit sitepulse-browser@.service), or space the checks out"
+    );
+    (Cause::HostPressure, detail)
 }
 
 /// Keeps an eye on a browser: its end, its memory while there are loads, its idleness while there are none.

@@ -16,6 +16,9 @@
 //! The first document that takes the window's place, after whatever redirects its servers sent. A page that then goes to another document by itself (a meta refresh,
 //! a script, a reload), before its figures are complete, has *navigated away*: the times of the second document would leave out the first, and those of
 //! the first are not what a visitor waits for. The check is to name the second address. Moves within a document (a fragment, the history) are none.
+//!
+//! But a page that loads its own address anew because consent was given is, once, left for a new window of the same context, with an empty cache and in what is
+//! left of the time: consent stands there, and what comes is the page.
 
 mod act;
 mod device;
@@ -60,37 +63,45 @@ pub(crate) async fn load(lease: &Lease, job: &Job, proxy: &Proxy) -> Result<Load
     let begun = clock::monotonic();
     let deadline = begun.plus_us(job.timeout_us);
     let (user_agent, build) = (&lease.process.user_agent, &lease.process.build);
-    let session =
-        match Session::open(lease, job.settle_us, device::every(&job.profile, user_agent, build), deadline).await {
-            Ok(session) => session,
-            Err(stop) => {
-                let (cause, phase, detail) = if stop == Stop::Deadline {
-                    (Cause::BrowserGone, Phase::Total, "browser: opens no window".to_owned())
-                } else {
-                    failure::of_stop(&stop, &traffic::Document::default(), &[])
-                };
-                return Err(Box::new(Failed::new(cause, phase, detail)));
-            }
-        };
     let collect_us = (job.timeout_us / 10).clamp(*COLLECT_US.start(), *COLLECT_US.end());
     let observe_by = begun.plus_us(job.timeout_us.saturating_sub(collect_us));
-    let mut visit = Visit {
-        session,
-        job,
-        proxy,
-        observe_by,
-        navigated: begun,
-        quiet: false,
-        observed_us: 0,
-        framed: false,
-        frozen_us: 0,
-        first_byte_us: None,
-        inputs: Vec::new(),
-    };
-    let device = device::page(&job.profile, user_agent, build);
-    match visit.run(device, &lease.context).await {
-        Ok(()) => Ok(visit.loaded().await),
-        Err(end) => Err(visit.failed(end).await),
+    let mut consented = false;
+    loop {
+        let session =
+            match Session::open(lease, job.settle_us, device::every(&job.profile, user_agent, build), deadline).await {
+                Ok(session) => session,
+                Err(stop) => {
+                    let (cause, phase, detail) = if stop == Stop::Deadline {
+                        (Cause::BrowserGone, Phase::Total, "browser: opens no window".to_owned())
+                    } else {
+                        failure::of_stop(&stop, &traffic::Document::default(), &[])
+                    };
+                    return Err(Box::new(Failed::new(cause, phase, detail)));
+                }
+            };
+        let mut visit = Visit {
+            session,
+            job,
+            proxy,
+            consented,
+            observe_by,
+            navigated: clock::monotonic(),
+            quiet: false,
+            observed_us: 0,
+            framed: false,
+            frozen_us: 0,
+            first_byte_us: None,
+            inputs: Vec::new(),
+        };
+        let device = device::page(&job.profile, user_agent, build);
+        match visit.run(device, &lease.context).await {
+            Ok(()) => return Ok(visit.loaded().await),
+            Err(End::Stop(_)) if !consented && visit.session.story.is_consent_reload() => {
+                visit.session.leave().await;
+                consented = true;
+            }
+            Err(end) => return Err(visit.failed(end).await),
+        }
     }
 }
 
@@ -99,6 +110,8 @@ struct Visit<'a> {
     session: Session,
     job: &'a Job,
     proxy: &'a Proxy,
+    /// Consent was given already, by a page that then loaded itself anew: this is that page.
+    consented: bool,
     /// When observation ends at the latest.
     observe_by: Monotonic,
     navigated: Monotonic,
@@ -167,14 +180,21 @@ impl Visit<'_> {
         ];
         calls.extend(session::auto_attach());
         calls.extend(device);
+        if self.consented {
+            // What the page before has left there: each load begins without.
+            calls.push(("Network.clearBrowserCache", json!({})));
+        }
         if self.job.insecure {
             calls.push(("Security.setIgnoreCertificateErrors", json!({ "ignore": true })));
         }
         self.session.calls(calls).await?;
         if let Some([(method, params), (old, old_params)]) = device::network(&self.job.profile) {
-            let answer = self.session.attempt(self.observe_by, method, params).await?;
-            if answer.is_none_or(|answer| answer.is_err()) {
-                self.session.call(old, old_params).await?;
+            let answer = self.session.attempt(self.observe_by, method, params.clone()).await?;
+            if answer.is_some_and(|answer| answer.is_ok()) {
+                self.session.tell_children((method, params));
+            } else {
+                self.session.call(old, old_params.clone()).await?;
+                self.session.tell_children((old, old_params));
             }
         }
         let deny = json!({ "behavior": "deny", "browserContextId": context, "eventsEnabled": false });
@@ -318,10 +338,13 @@ impl Visit<'_> {
 
     async fn failed(mut self, end: End) -> Box<Failed> {
         let asked = self.proxy.asked();
-        let (cause, phase, detail) = match &end {
+        let (cause, phase, mut detail) = match &end {
             End::Why(why) => why.clone(),
             End::Stop(stop) => failure::of_stop(stop, &self.session.story.traffic.document, &asked),
         };
+        if self.consented && self.session.story.is_consent_reload() {
+            detail.push_str("; giving consent loads it anew each time: check it without");
+        }
         self.observed_us = clock::monotonic().us_since(self.navigated);
         let mut failed = outcome::failed(&self, cause, phase, detail);
         let shows = !matches!(end, End::Stop(Stop::Crashed | Stop::Gone | Stop::Closed | Stop::Deadline));

@@ -8,7 +8,7 @@
 //! `others = some x (busy - own) / busy + stolen + throttled`
 //!
 //! `own` is the processor time of the browser's processes, those included that ended, and of this one. Pages that load at once and share the processors cannot be told apart in it: for
-//! them all of `some` counts ([`is_pressed`]). Where the kernel has no PSI, waiting is taken to begin
+//! them all of `some` counts ([`Host::shared`]). Where the kernel has no PSI, waiting is taken to begin
 //! when half of the processors are busy. Where the browser's processes cannot be looked at, all pressure is
 //! others'. Elsewhere than on Linux nothing is known, and nothing is doubted.
 //!
@@ -89,18 +89,19 @@ impl Watch {
         Self { member: crowd.join(), before: Sample::take(browser_us), host }
     }
 
-    /// Ends now.
-    pub(crate) fn end(self, browser_us: Option<u64>) -> Host {
+    /// Ends now. Pages that share the processors are each other's others; a `heavy` one has processors of its own.
+    pub(crate) fn end(self, browser_us: Option<u64>, heavy: bool) -> Host {
         let Pressure { during, others } = Sample::take(browser_us).since(&self.before);
-        Host { parallel: self.member.most(), pressure_during: during, pressure_others: others, ..self.host }
+        let parallel = self.member.most();
+        let shared = !heavy && parallel > 1;
+        Host { parallel, shared, pressure_during: during, pressure_others: others, ..self.host }
     }
 }
 
 /// Whether figures taken on this host are not to be graded: others than the page kept it from running for longer than `pressure_max`, in thousandths
-/// of the time. Pages that share the processors are each other's others: then all pressure counts. A `heavy` one has processors of its own.
-pub(crate) fn is_pressed(host: &Host, heavy: bool, pressure_max: u32) -> bool {
-    let more = |pressure: Option<u32>| pressure.is_some_and(|pressure| pressure > pressure_max);
-    more(host.pressure_others) || (!heavy && host.parallel > 1 && more(host.pressure_during))
+/// of the time.
+pub(crate) fn is_pressed(host: &Host, pressure_max: u32) -> bool {
+    host.pressure_judged().is_some_and(|pressure| pressure > pressure_max)
 }
 
 /// Pressure between two samples, in thousandths of the time.
@@ -307,18 +308,22 @@ mod tests {
         assert_eq!(busy, Pressure { during: Some(900), others: Some(900) });
         let nothing = Sample { processors: None, ..before };
         assert_eq!(nothing.since(&nothing), Pressure::default());
-        assert!(!is_pressed(&Host::default(), false, 0), "what is not known is not held against the page");
-        assert!(is_pressed(&Host { pressure_others: Some(251), ..Host::default() }, true, 250));
+        assert!(!is_pressed(&Host::default(), 0), "what is not known is not held against the page");
+        assert!(is_pressed(&Host { pressure_others: Some(251), ..Host::default() }, 250));
     }
 
     #[test]
     fn a_page_beside_others_is_pressed_by_them() {
-        let host =
-            |parallel| Host { pressure_during: Some(400), pressure_others: Some(10), parallel, ..Host::default() };
-        assert!(!is_pressed(&host(1), false, 250), "what it waits for alone is its own");
-        assert!(is_pressed(&host(2), false, 250), "whose it is nobody knows");
-        assert!(!is_pressed(&host(2), false, 400));
-        assert!(!is_pressed(&host(2), true, 250), "processors of its own");
+        let crowd = Crowd::default();
+        let beside = |loads: usize, heavy: bool| {
+            let loads: Vec<Watch> = std::iter::repeat_with(|| Watch::begin(&crowd, None)).take(loads).collect();
+            let hosts: Vec<Host> = loads.into_iter().map(|load| load.end(None, heavy)).collect();
+            Host { pressure_during: Some(400), pressure_others: Some(10), ..hosts[0] }
+        };
+        assert!(!is_pressed(&beside(1, false), 250), "what it waits for alone is its own");
+        assert!(is_pressed(&beside(2, false), 250), "whose it is nobody knows");
+        assert!(!is_pressed(&beside(2, false), 400));
+        assert!(!is_pressed(&beside(2, true), 250), "processors of its own");
     }
 
     #[test]

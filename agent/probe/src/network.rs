@@ -271,6 +271,8 @@ enum Evidence {
 
 fn evidence(failure: &Failure, phases: &Phases) -> Evidence {
     match failure.cause {
+        // A page that came and stayed blank: what makes it may never have come.
+        Cause::NotAPage if failure.phase == Phase::Total => Evidence::FellSilent,
         Cause::DnsFailed | Cause::Unreachable | Cause::NetworkLost => Evidence::Silence,
         Cause::Timeout => match failure.phase {
             Phase::Dns | Phase::Connect | Phase::Tls => Evidence::Silence,
@@ -292,14 +294,15 @@ fn evidence(failure: &Failure, phases: &Phases) -> Evidence {
         | Cause::ProxyFailed
         | Cause::HttpStatus
         | Cause::NotAPage
-        | Cause::Unresponsive
-        | Cause::RendererCrashed
-        | Cause::NavigatedAway
-        | Cause::InteractionFailed
         | Cause::SoftAssertion => Evidence::Answered,
         // It may come from a box on the way, or from this machine as its network goes.
         Cause::ConnectionReset => Evidence::FellSilent,
-        Cause::HeartbeatMissing
+        // Found out in the browser, up to a whole deadline after the page had answered: that says nothing of now.
+        Cause::Unresponsive
+        | Cause::RendererCrashed
+        | Cause::NavigatedAway
+        | Cause::InteractionFailed
+        | Cause::HeartbeatMissing
         | Cause::HeartbeatFailed
         | Cause::HeartbeatWaiting
         | Cause::PolicyRefused

@@ -53,12 +53,14 @@ pub enum Progress {
     Idle,
     /// It waits for its place in the browser.
     Waiting,
-    /// It is loaded. Beyond `runs`, a load is repeated that the host had no time for.
+    /// It is loaded. Beyond `runs`, a load is repeated that did not count.
     Loading {
         /// Which load, from 1.
         load: usize,
         /// Loads asked for.
         runs: usize,
+        /// The host had no time for one before; where it had, one that did not count lost its browser.
+        pressed: bool,
     },
 }
 

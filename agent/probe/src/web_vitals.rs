@@ -86,7 +86,7 @@ impl WebVitalsProbe {
         let mut course = Course::new(self.plan);
         let begun = clock::monotonic();
         while let Some(load) = course.next(clock::monotonic().us_since(begun)) {
-            progress(Progress::Loading { load, runs: self.plan.runs });
+            progress(Progress::Loading { load, runs: self.plan.runs, pressed: course.is_pressed() });
             let gate = LoadGate::new(tools);
             let limit = Duration::from_micros(self.plan.timeout_us + GRACE_US);
             match tokio::time::timeout(limit, tools.browser.load(&seat, &job, &gate)).await {

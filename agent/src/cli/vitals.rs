@@ -176,6 +176,18 @@ fn save_screenshot(result: &ProbeResult, path: &std::path::Path) -> anyhow::Resu
     Ok(std::fs::write(path, picture).map_err(failed)?)
 }
 
+/// How far it is, where that is worth a line.
+fn told(step: Progress) -> Option<String> {
+    match step {
+        Progress::Loading { load, runs, pressed } if load > runs => {
+            let why = if pressed { "the host was too busy for" } else { "the browser ended in" };
+            Some(format!("load {load}: {why} one of {runs}, again ..."))
+        }
+        Progress::Loading { load, runs, pressed: _ } => Some(format!("load {load} of {runs} ...")),
+        Progress::Waiting | Progress::Idle => None,
+    }
+}
+
 /// Tells on standard error how far it is: on one line of a terminal, else a line each.
 async fn watched<T>(tools: &Tools, run: impl Future<Output = T>) -> T {
     let mut progress = tools.progress.subscribe();
@@ -192,12 +204,8 @@ async fn watched<T>(tools: &Tools, run: impl Future<Output = T>) -> T {
             biased;
             changed = progress.changed() => {
                 let step = *progress.borrow_and_update();
-                match step {
-                    Progress::Loading { load, runs } if load > runs => {
-                        tell(&format!("load {load}: the host was too busy for one of {runs}, again ..."));
-                    }
-                    Progress::Loading { load, runs } => tell(&format!("load {load} of {runs} ...")),
-                    Progress::Waiting | Progress::Idle => {}
+                if let Some(text) = told(step) {
+                    tell(&text);
                 }
                 if changed.is_err() {
                     return run.await;
@@ -252,6 +260,15 @@ mod tests {
         assert_eq!(target.consent, Some(Interact::Click("#ok".to_owned())));
         assert_eq!(target.interact[2], Interact::Wait(DurationUs(1_000_000)));
         assert!(CheckKind::WebVitals(Box::new(target)).secrets().contains("word"));
+    }
+
+    /// The defect: where the browser had ended, the host was said to be too busy.
+    #[test]
+    fn a_load_is_repeated_for_the_reason_that_is_told() {
+        let of = |load, pressed| told(Progress::Loading { load, runs: 3, pressed }).unwrap();
+        assert_eq!([of(1, false), of(3, true)], ["load 1 of 3 ...", "load 3 of 3 ..."]);
+        assert_eq!(of(4, true), "load 4: the host was too busy for one of 3, again ...");
+        assert_eq!(of(4, false), "load 4: the browser ended in one of 3, again ...");
     }
 
     #[test]

@@ -158,10 +158,11 @@ pub fn explained(report: &Report) -> String {
         if !load.failure.is_empty() {
             rows.push(("failed", format!("load {number}: {}", load.failure)));
         } else if load.low_confidence {
-            let percent = load.host.pressure_others.unwrap_or(0) / 10;
+            let percent = load.host.pressure_judged().unwrap_or(0) / 10;
+            let who = if load.host.shared { "others, or pages at the same time," } else { "others" };
             rows.push((
                 "left out",
-                format!("load {number}: others kept the processor from it for {percent} % of the time"),
+                format!("load {number}: {who} kept the processor from it for {percent} % of the time"),
             ));
         }
     }
@@ -337,5 +338,17 @@ page           https://a/, 200, h2, 7 requests, 82 kB, 1 script errors
 left out       load 1: others kept the processor from it for 61 % of the time
 ";
         assert_eq!(explained(&report), expected);
+    }
+
+    /// The defect: a load that pages beside it kept waiting was told with the pressure of others, which was none.
+    #[test]
+    fn a_load_that_had_company_is_told_with_the_pressure_it_was_judged_by() {
+        let (_, mut report) = measured();
+        let host = &mut report.loads[0].host;
+        (host.pressure_others, host.pressure_during, host.shared, host.parallel) = (Some(12), Some(430), true, 3);
+        let told = explained(&report);
+        let line = told.lines().find(|line| line.starts_with("left out")).unwrap();
+        let expected = "load 1: others, or pages at the same time, kept the processor from it for 43 % of the time";
+        assert!(line.ends_with(expected), "{line}");
     }
 }

@@ -8,3 +8,4 @@ mod joining;
 mod kept;
 mod memory;
 mod played;
+mod pressed;

@@ -507,7 +507,13 @@ CREATE TABLE mark(
 /// What is left to do once the marks are moved.
 const V8_END: &str = "DROP TABLE mark_7;";
 
-const MIGRATIONS: [&str; 8] = [V1, V2, V3, V4, V5, V6, V7, V8];
+/// Schema 9: what measured a page.
+const V9: &str = "
+-- Form and major version of the browser: HeadlessChrome/156. Null: not told, as of all rows that are older than this column.
+ALTER TABLE vitals ADD COLUMN browser TEXT;
+";
+
+const MIGRATIONS: [&str; 9] = [V1, V2, V3, V4, V5, V6, V7, V8, V9];
 
 /// The newest schema of this build.
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;

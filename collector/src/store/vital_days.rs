@@ -190,6 +190,7 @@ mod tests {
             lcp_element: String::new(),
             lcp_url: None,
             shift_sources: None,
+            browser: None,
         }
     }
 

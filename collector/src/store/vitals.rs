@@ -51,13 +51,13 @@ pub(crate) fn insert(
     }
     values.push(Value::Text(row.lcp_element.clone()));
     let text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
-    values.extend([text(&row.lcp_url), text(&row.shift_sources)]);
+    values.extend([text(&row.lcp_url), text(&row.shift_sources), text(&row.browser)]);
     values.push(Value::Integer(late.into()));
     let places = vec!["?"; values.len()].join(", ");
     tables
         .prepare_cached(&format!(
             "INSERT INTO vitals(bucket, check_no, scheduled_us, agent_no, incarnation, seq, revision, state, cause, profile, \
-             loads_counted, loads_low_confidence, {VALUES}, lcp_element, lcp_url, shift_sources, late) VALUES ({places})"
+             loads_counted, loads_low_confidence, {VALUES}, lcp_element, lcp_url, shift_sources, browser, late) VALUES ({places})"
         ))?
         .execute(params_from_iter(values))?;
     Ok(())
@@ -92,7 +92,7 @@ fn rows_where(
     mut each: impl FnMut(Row),
 ) -> Result<(), StoreError> {
     let mut statement = tables.prepare_cached(&format!(
-        "SELECT scheduled_us, agent_no, state, profile, loads_counted, loads_low_confidence, lcp_element, revision, cause, {VALUES}, lcp_url, shift_sources FROM vitals \
+        "SELECT scheduled_us, agent_no, state, profile, loads_counted, loads_low_confidence, lcp_element, revision, cause, {VALUES}, lcp_url, shift_sources, browser FROM vitals \
          WHERE bucket = ?1 AND check_no = ?2 AND scheduled_us >= ?3 AND scheduled_us < ?4 {which} ORDER BY scheduled_us, agent_no"
     ))?;
     let mut rows = statement.query(params![bucket.0, check.0, span.from.0, span.to.0])?;
@@ -124,6 +124,7 @@ fn read(row: &SqlRow<'_>) -> Result<Row, StoreError> {
         lcp_element: row.get(6)?,
         lcp_url: row.get(9 + 3 * Vital::ALL.len())?,
         shift_sources: row.get(10 + 3 * Vital::ALL.len())?,
+        browser: row.get(11 + 3 * Vital::ALL.len())?,
     })
 }
 

@@ -2,8 +2,9 @@
 //!
 //! The rule is that of [`sitepulse_model::vitals::regression`]; here is the series that it is asked of: the graded runs of one profile on one
 //! agent over the [`LOOKBACK_US`] before the end of the span, or over the span where that is longer; the newest [`RUNS_MAX`] of them. What stands longer
-//! than that is no regression any more, but how the page is. A series begins anew where the definition measures something else ([`Epochs`]): that a
-//! page is slower since its processor is slowed down is no news. A region tells what most of its agents that ran say ([`Watches`]).
+//! than that is no regression any more, but how the page is. A series begins anew where the definition measures something else ([`Epochs`]), and where an agent
+//! measures with another browser, of a newer major version or another form: that a page is slower since its processor is slowed down is no news, and what a
+//! browser makes of it is not the page's doing. A region tells what most of its agents that ran say ([`Watches`]).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -43,6 +44,8 @@ pub(super) struct Watches {
 #[derive(Debug, Default)]
 struct Watch {
     measured: Option<Measured>,
+    /// The last that was told.
+    browser: Option<String>,
     /// Whether it ran within the span that is asked for: who did not says nothing of it.
     within: bool,
     runs: VecDeque<Seen>,
@@ -59,8 +62,11 @@ impl Watches {
     /// Takes in a graded row, in the order of slots. `measured` is what its definition measures; `within` the span that is asked for.
     pub(super) fn add(&mut self, row: &Row, measured: Measured, within: bool) {
         let watch = self.by_agent.entry(row.agent).or_default();
-        if watch.measured != Some(measured) {
+        if watch.measured != Some(measured) || row.has_other_browser(watch.browser.as_deref()) {
             *watch = Watch { measured: Some(measured), ..Watch::default() };
+        }
+        if row.browser.is_some() {
+            watch.browser.clone_from(&row.browser);
         }
         watch.within |= within;
         if watch.runs.len() >= RUNS_MAX {

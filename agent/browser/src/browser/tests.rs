@@ -341,6 +341,27 @@ async fn memory_beyond_the_limit_wears_a_browser_and_twice_that_costs_a_page() {
     }
 }
 
+/// A page whose processor time counts has two processors for itself; what asks for less later waits behind it.
+#[tokio::test]
+async fn pages_that_need_the_processor_have_two_for_themselves() {
+    use futures_util::FutureExt as _;
+    let browser = Browser::new(Options::default());
+    let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get());
+    let mut heavy = Vec::new();
+    for _ in 0..(cpus / 2).max(1) {
+        heavy.push(browser.seat(true).now_or_never().expect("each has two processors"));
+    }
+    let mut next = Box::pin(browser.seat(true));
+    assert!(next.as_mut().now_or_never().is_none(), "{} at once on {cpus} processors", heavy.len() + 1);
+    assert!(browser.seat(false).now_or_never().is_none(), "nobody passes one that waits");
+    heavy.pop();
+    let next = next.await;
+    drop((next, heavy));
+    let light: Vec<Option<Seat>> = (0..2 * cpus).map(|_| browser.seat(false).now_or_never()).collect();
+    assert!(light.iter().all(Option::is_some), "two a processor");
+    assert!(browser.seat(false).now_or_never().is_none());
+}
+
 #[test]
 fn a_page_ended_for_its_memory_is_at_fault_only_by_itself() {
     let (cause, detail) = culled_why(Culls { count: 1, limit: 1_200 << 20, loads: 1 });

@@ -150,7 +150,7 @@ fn page(visit: &Visit<'_>) -> Page {
         downloads: story.downloads,
         popups: story.popups,
         refused: refused.into_iter().take(LISTED_MAX).map(|host| cut(host, TEXT_BYTES_MAX)).collect(),
-        consent: visit.job.consent.as_ref().map(|_| !story.entries.consents_us.is_empty()),
+        consent: visit.job.consent.as_ref().map(|_| visit.consented || !story.entries.consents_us.is_empty()),
     }
 }
 

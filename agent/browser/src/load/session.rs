@@ -108,6 +108,18 @@ impl Session {
         [self.observer.clone(), format!("({})({})", ERRORS.trim_end(), json!(errors))]
     }
 
+    /// Tells each frame and worker with a session of its own this as well.
+    pub(crate) fn tell_children(&mut self, call: Call) {
+        self.device.push(call);
+    }
+
+    /// Closes the window of a page that is left.
+    pub(crate) async fn leave(&mut self) {
+        let close = self.connection.call(None, "Target.closeTarget", json!({ "targetId": self.target }));
+        // Its context ends later in any case.
+        drop(tokio::time::timeout_at(clock::tokio_instant(self.deadline), close).await);
+    }
+
     /// When everything must be over.
     pub(crate) const fn deadline(&self) -> Monotonic {
         self.deadline

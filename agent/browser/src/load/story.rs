@@ -145,6 +145,8 @@ impl Story {
             // A page that stops its own loading has no load event.
             "Page.frameStoppedLoading" if self.reached.is_some() && params["frameId"] == self.frame.as_str() => {
                 self.settle.loaded(now);
+                self.traffic.stopped();
+                self.settle.in_flight(self.traffic.in_flight(), now);
                 None
             }
             "Page.frameRequestedNavigation" if params["frameId"] == self.frame.as_str() => {
@@ -212,6 +214,13 @@ impl Story {
         }
     }
 
+    /// Whether the page, which was given consent, went to its own address again.
+    pub(crate) fn is_consent_reload(&self) -> bool {
+        let Some(Stop::Away { url, .. }) = &self.stop else { return false };
+        let own = cut(&self.traffic.document.url, TEXT_BYTES_MAX);
+        !self.entries.consents_us.is_empty() && url.split('#').next() == own.split('#').next()
+    }
+
     fn away(&mut self, url: String, after_us: u64) {
         let reason = cut(&self.reason, 40);
         self.stop(Stop::Away { url, reason, after_us });
@@ -262,6 +271,26 @@ mod tests {
         assert_eq!((url.as_str(), reason.as_str()), ("http://b/", "metaTagRefresh"));
         tell(&mut story, "Inspector.targetCrashed", json!({}));
         assert!(matches!(story.stop, Some(Stop::Away { .. })), "the first reason counts");
+    }
+
+    #[test]
+    fn a_page_that_loads_itself_anew_for_consent_is_told_from_others() {
+        let of = |consent: bool, to: &str| {
+            let mut story = story();
+            let request = json!({
+                "requestId": "L", "loaderId": "L", "frameId": "F", "type": "Document", "request": { "url": "http://a/x" },
+            });
+            tell(&mut story, "Network.requestWillBeSent", request);
+            navigated(&mut story, "L", "http://a/x");
+            if consent {
+                story.reported(json!([{ "k": "consent", "t": 300.0 }]), Monotonic(20));
+            }
+            navigated(&mut story, "M", to);
+            story.is_consent_reload()
+        };
+        assert!(of(true, "http://a/x") && of(true, "http://a/x#top"));
+        assert!(!of(false, "http://a/x"), "by itself");
+        assert!(!of(true, "http://a/welcome"), "another address is another page");
     }
 
     #[test]
@@ -318,6 +347,21 @@ mod tests {
             assert_eq!(hop(true), None);
         }
         assert_eq!(hop(true), Some(Stop::Redirects));
+    }
+
+    #[test]
+    fn a_document_that_was_stopped_midway_keeps_nobody_waiting() {
+        let mut story = story();
+        let request = json!({
+            "requestId": "L", "loaderId": "L", "frameId": "F", "type": "Document", "request": { "url": "http://a/" },
+        });
+        tell(&mut story, "Network.requestWillBeSent", request);
+        navigated(&mut story, "L", "http://a/");
+        story.reported(json!([{ "k": "fcp", "t": 5.0 }]), Monotonic(10));
+        tell(&mut story, "Page.frameStoppedLoading", json!({ "frameId": "C" }));
+        assert_eq!(story.traffic.in_flight(), 1, "a frame within");
+        tell(&mut story, "Page.frameStoppedLoading", json!({ "frameId": "F" }));
+        assert_eq!(story.traffic.in_flight(), 0);
     }
 
     #[test]

@@ -128,7 +128,8 @@ impl Traffic {
             }
             "Network.loadingFailed" => {
                 let canceled = params["canceled"].as_bool().unwrap_or(false);
-                if id == self.document.id {
+                // A document that is still on its way ends so, too, where its page stops it or goes elsewhere.
+                if id == self.document.id && !canceled {
                     self.document.failure = Some(text(params, "errorText").to_owned());
                 }
                 if !canceled
@@ -140,6 +141,12 @@ impl Traffic {
             }
             _ => {}
         }
+    }
+
+    /// The page stopped loading: no more of its document comes, which the browser does not tell of one that was stopped midway.
+    pub(crate) fn stopped(&mut self) {
+        let id = self.document.id.clone();
+        self.end(&id);
     }
 
     fn sent(&mut self, id: &str, params: &Value, frame: &str) {
@@ -306,6 +313,19 @@ mod tests {
         traffic.take("Network.loadingFailed", &json!({ "requestId": "3", "errorText": "net::ERR_FAILED" }), "F");
         traffic.take("Network.loadingFailed", &json!({ "requestId": "9", "errorText": "net::ERR_FAILED" }), "F");
         assert_eq!((traffic.failed, traffic.in_flight()), (2, 0));
+    }
+
+    #[test]
+    fn a_document_that_its_own_page_stops_did_not_break_off() {
+        let failure = |canceled: bool| {
+            let mut traffic = Traffic::default();
+            sent(&mut traffic, "L", "Document", "http://a/");
+            let failed = json!({ "requestId": "L", "errorText": "net::ERR_ABORTED", "canceled": canceled });
+            traffic.take("Network.loadingFailed", &failed, "F");
+            assert_eq!(traffic.in_flight(), 0);
+            traffic.document.failure
+        };
+        assert_eq!((failure(true), failure(false).as_deref()), (None, Some("net::ERR_ABORTED")));
     }
 
     #[test]

@@ -260,6 +260,28 @@ cases! {
         assert_eq!(lab.server.told(), ["consent"], "once is enough");
     }
 
+    consent_that_loads_the_page_anew(lab) {
+        let of = |path| sitepulse_browser::Job { consent: Some(click("#accept")), ..lab.job(path) };
+        let loaded = lab.good(&of("/reloading-consent")).await;
+        let told = lab.server.told();
+        // In the first window the document may come so far, too.
+        assert!(told[0] == "without" && (2..=3).contains(&told.len()) && told[1..].iter().all(|told| told == "with"), "{told:?}");
+        assert_eq!(loaded.page.consent, Some(true));
+        // Of the page after consent alone, and nothing of it from the cache.
+        assert_eq!(loaded.page.requests, 3, "document, picture, what it tells: {loaded:?}");
+        assert!(loaded.load.values.lcp.unwrap() >= 500 * MS && loaded.page.bytes > 180_000, "{loaded:?}");
+        assert!(paint(&loaded).element.ends_with("img#hero"), "{loaded:?}");
+        lab.server.forget();
+        let failed = lab.bad(&of("/always-reloading-consent")).await;
+        assert_eq!(why(&failed).0, Cause::NavigatedAway, "{failed:?}");
+        assert!(failed.detail.contains("it reloaded itself") && failed.detail.ends_with("check it without"), "{failed:?}");
+        let told = lab.server.told();
+        assert!(told.len() <= 2, "no third time: {told:?}");
+        let failed = lab.bad(&of("/leaving-consent")).await;
+        assert_eq!(why(&failed).0, Cause::NavigatedAway, "{failed:?}");
+        assert!(!failed.detail.contains("check it without"), "another address is another page: {failed:?}");
+    }
+
     error_statuses(lab) {
         for (path, status) in [("/error-500", 500), ("/error-404-empty", 404), ("/error-401", 401)] {
             let job = sitepulse_browser::Job { screenshot: true, ..lab.job(path) };
@@ -364,6 +386,16 @@ cases! {
         assert!(loaded.load.values.lcp.is_some());
     }
 
+    pages_that_stop_or_leave_while_they_come(lab) {
+        let failed = lab.bad(&lab.job("/goes-while-it-comes")).await;
+        assert_eq!(why(&failed).0, Cause::NavigatedAway, "{failed:?}");
+        assert!(failed.detail.contains("/text"), "{failed:?}");
+        for path in ["/stops-while-it-comes", "/stops-at-once"] {
+            let loaded = lab.good(&lab.job(path)).await;
+            assert!(loaded.load.values.lcp.is_some() && loaded.load.ended == Ended::Quiet, "{loaded:?}");
+        }
+    }
+
     pages_that_go_where_they_may_not(lab) {
         for way in ["meta", "form", "script"] {
             for to in [lab.url("denied.test", "/x"), lab.url("nowhere.test", "/x")] {
@@ -435,6 +467,18 @@ cases! {
         assert!(lab.server.told().iter().any(|told| told == "worked"), "a worker is let run");
         assert_eq!(loaded.load.ended, Ended::Quiet, "{loaded:?}");
         assert!(loaded.page.requests >= 3, "{loaded:?}");
+    }
+
+    frames_and_workers_have_the_network_of_the_profile(lab) {
+        let profile = Profile::builtin("mobile").unwrap();
+        lab.good(&sitepulse_browser::Job { profile, ..lab.job("/throttled") }).await;
+        let told = lab.server.told();
+        for who in ["worker", "frame"] {
+            let text = told.iter().find_map(|told| told.strip_prefix(who)?.strip_prefix("=180000,"));
+            let ms: f64 = text.unwrap_or_else(|| panic!("{who}: {told:?}")).parse().unwrap();
+            // At 1.6 Mbit/s; in no time as the network is here.
+            assert!(ms >= 900.0, "{who}: {ms} ms");
+        }
     }
 
     a_page_that_lies(lab) {

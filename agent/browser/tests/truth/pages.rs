@@ -37,6 +37,12 @@ fn page(body: &str) -> Answer {
     Answer::html(&format!("{HEAD}{body}"))
 }
 
+/// A page of which more and more comes.
+fn unending(body: &str) -> Answer {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<!doctype html>";
+    Answer(vec![Step::Send(format!("{head}{HEAD}{body}").into_bytes()), Step::Drip(b"<p>more</p>".to_vec(), 50)], false)
+}
+
 /// The site of the tests.
 pub(crate) fn site(path: &str) -> Answer {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
@@ -156,6 +162,10 @@ pub(crate) fn site(path: &str) -> Answer {
         "/popup" => page("<h1>Words</h1><script>onload = () => { open('/text'); open('/late-image'); }</script>"),
         "/closes" => page("<h1>Words</h1><script>onload = () => { close(); tell('tried') }</script>"),
         "/never-quiet" => page("<h1>Words</h1><script>setInterval(() => fetch('/slow?20'), 100)</script>"),
+        // A head that comes at once, and a body that never ends.
+        "/goes-while-it-comes" => unending("<h1>Words</h1><script>location.replace('/text')</script>"),
+        "/stops-while-it-comes" => unending("<h1>Words</h1><script>after(100, () => window.stop())</script>"),
+        "/stops-at-once" => unending("<h1>Words</h1><script>window.stop()</script>"),
         "/streams" => page(
             "<h1>Words</h1><script>new EventSource('/event-source'); navigator.sendBeacon('/silent', 'x');</script>",
         ),
@@ -181,6 +191,20 @@ pub(crate) fn site(path: &str) -> Answer {
             const worker = new Worker(URL.createObjectURL(source)); worker.onmessage = () => tell('worked'); worker.postMessage(1);
             </script>",
         ),
+        // A frame of another site and a worker, each of which tells how long 180 kB take.
+        "/throttled" => page(
+            "<h1>Words</h1><script>const frame = document.createElement('iframe'); frame.src = location.origin.replace('page', 'other') + '/throttled-frame'; document.body.append(frame);
+            const source = new Blob([`const begun = performance.now();
+              fetch('${location.origin}/bytes?worker').then(answer => answer.arrayBuffer()).then(all => postMessage('worker=' + all.byteLength + ',' + (performance.now() - begun)))`]);
+            const worker = new Worker(URL.createObjectURL(source)); worker.onmessage = event => tell(event.data);
+            </script>",
+        ),
+        "/throttled-frame" => page(
+            "<script>const begun = performance.now();
+            fetch('/bytes?frame').then(answer => answer.arrayBuffer()).then(all => tell('frame=' + all.byteLength + ',' + (performance.now() - begun)))
+            </script>",
+        ),
+        "/bytes" => Answer::new(200, "Content-Type: application/octet-stream\r\n", vec![7; 180_000]),
         "/hostile" => page(
             "<img name=querySelector><img name=elementFromPoint><form id=form><input name=id><input name=localName><input name=parentElement></form>
             <script>
@@ -233,6 +257,26 @@ pub(crate) fn site(path: &str) -> Answer {
             "{BLOCK}<button id=accept style='position:fixed;bottom:0'>accept</button>
             <script>accept.onclick = () => tell('consent'); painted(() => after(2500, move)); onload = () => fetch('/slow?3000')</script>"
         )),
+        // Asks once; what it shows comes with either document, so that the second could have it from the cache.
+        "/reloading-consent" => page(
+            "<script>
+            const hero = () => { const image = new Image(300, 200); image.id = 'hero'; image.src = '/picture?500'; return image; };
+            const given = document.cookie.includes('given');
+            document.write(given ? '<h1>Words</h1>' : '<p>Words</p>');
+            tell(given ? 'with' : 'without');
+            const image = hero(); document.body.append(image);
+            if (!given) image.onload = () => {
+              const accept = document.createElement('button'); accept.id = 'accept'; accept.textContent = 'accept'; document.body.append(accept);
+              accept.onclick = () => { document.cookie = 'given=1'; location.reload(); };
+            };
+            </script>",
+        ),
+        "/always-reloading-consent" => page(
+            "<h1>Words</h1><button id=accept>accept</button><script>accept.onclick = () => { tell('consent'); location.reload(); }</script>",
+        ),
+        "/leaving-consent" => page(
+            "<h1>Words</h1><button id=accept>accept</button><script>accept.onclick = () => { location = '/text'; }</script>",
+        ),
         "/changing-consent" => page(
             "<button id=accept>accept</button><script>accept.onclick = () => { accept.className = 'done'; tell('consent'); }</script>",
         ),

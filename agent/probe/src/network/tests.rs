@@ -277,6 +277,34 @@ fn an_answer_from_before_a_run_says_nothing_of_it() {
     });
 }
 
+/// The defect: a page that crashed or hung, found out half a minute after it had come, was an answer of that moment, for all checks of the agent.
+#[test]
+fn what_a_page_did_long_after_it_came_does_not_say_that_the_network_is_there_now() {
+    let came = Phases { connect: Some(1), first_byte: Some(1), total: Some(30_000_000), ..Phases::default() };
+    let of = |cause, phase| evidence(&Failure::new(cause, phase, ""), &came);
+    for cause in [Cause::Unresponsive, Cause::RendererCrashed, Cause::NavigatedAway, Cause::InteractionFailed] {
+        assert_eq!(of(cause, Phase::Total), Evidence::Nothing, "{cause}");
+    }
+    assert_eq!(of(Cause::NotAPage, Phase::Total), Evidence::FellSilent, "blank, for what makes it did not come");
+    assert_eq!(of(Cause::NotAPage, Phase::FirstByte), Evidence::Answered, "a download");
+    assert_eq!(of(Cause::HttpStatus, Phase::FirstByte), Evidence::Answered);
+    block_on(async {
+        let network = Network::default();
+        let resolver = Resolver::default();
+        network.collector_link(None);
+        for host in ["a", "b"] {
+            assert_eq!(network.judge(&resolver, contact(host), unreachable()).await, unreachable());
+        }
+        for (cause, phase) in [(Cause::Unresponsive, Phase::Total), (Cause::NotAPage, Phase::Total)] {
+            let late = Failure::new(cause, phase, "page: late");
+            let page = Contact { phases: came, ..contact("page") };
+            assert_eq!(network.judge(&resolver, page, late.clone()).await, late);
+        }
+        let judged = network.judge(&resolver, contact("c"), unreachable()).await;
+        assert_eq!(judged.cause, Cause::NetworkLost, "three hosts are silent, and nobody answered since");
+    });
+}
+
 fn fell_silent(host: &str) -> (Contact<'_>, [Failure; 4]) {
     let phases =
         Phases { connect: Some(1), first_byte: Some(60_000_000), total: Some(60_000_001), ..Phases::default() };

@@ -114,13 +114,17 @@ impl Course {
                 }
                 let failure = if failed.load.failure.is_empty() { &failed.detail } else { &failed.load.failure };
                 self.loads.push(Load { failure: failure.clone(), ..failed.load.clone() });
-                let slow =
-                    failed.cause == Cause::HostPressure || failed.load.low_confidence && is_slowness(failed.cause);
+                let slow = failed.cause == Cause::HostPressure || failed.load.low_confidence && is_slowness(&failed);
                 self.pressed |= slow;
                 self.decided = !slow && failed.cause != Cause::BrowserGone;
                 self.failed = Some(failed);
             }
         }
+    }
+
+    /// Whether the host had no time for one of them.
+    pub(super) const fn is_pressed(&self) -> bool {
+        self.pressed
     }
 
     /// Every load so far, in a report that shows none yet.
@@ -179,12 +183,8 @@ impl Course {
                 Ending::Failed { failure, failed: Some(failed) }
             }
             failed => {
-                // Of a load beside others nobody knows whose pressure it was.
-                let of = |load: &Load| {
-                    let shared = load.host.parallel > 1 && !self.plan.alone;
-                    load.host.pressure_others.max(load.host.pressure_during.filter(|_| shared))
-                };
-                let worst = self.loads.iter().filter(|load| load.low_confidence).filter_map(of).max().unwrap_or(0);
+                let pressed = self.loads.iter().filter(|load| load.low_confidence);
+                let worst = pressed.filter_map(|load| load.host.pressure_judged()).max().unwrap_or(0);
                 let detail = format!(
                     "browser: the agent's host was too busy, {} of {all} loads count and {runs} were asked for (others, or pages at the same time, kept the processor from the page for up to {} % of a load); give the host more processors, space the checks out, or raise [browser] pressure_max",
                     self.counted.len(),
@@ -197,8 +197,9 @@ impl Course {
 }
 
 /// Whether a host without time could be why.
-const fn is_slowness(cause: Cause) -> bool {
-    matches!(cause, Cause::Timeout | Cause::Unresponsive | Cause::InteractionFailed)
+fn is_slowness(failed: &Failed) -> bool {
+    let blank = failed.cause == Cause::NotAPage && failed.phase == Phase::Total;
+    blank || matches!(failed.cause, Cause::Timeout | Cause::Unresponsive | Cause::InteractionFailed)
 }
 
 #[cfg(test)]
@@ -323,6 +324,24 @@ mod tests {
         assert!(matches!(later.end(), Ending::Measured { counted: 3, .. }));
     }
 
+    /// The defect: a page that makes itself by script was down where the host had no time to run it.
+    #[test]
+    fn a_page_that_stayed_blank_on_a_busy_host_is_not_judged() {
+        let blank = |low_confidence| Err(failed(Cause::NotAPage, low_confidence));
+        let never = course(vec![blank(true), blank(true), blank(true), blank(true), blank(true), blank(true)]);
+        assert_eq!((never.next(0), cause(never).0), (None, Cause::HostPressure));
+        let later = course(vec![blank(true), Ok(loaded(1)), Ok(loaded(2)), Ok(loaded(3))]);
+        assert!(matches!(later.end(), Ending::Measured { counted: 3, .. }));
+        assert_eq!(cause(course(vec![blank(false)])).0, Cause::NotAPage, "of a calm host the page is at fault");
+        let mut download = failed(Cause::NotAPage, true);
+        download.phase = Phase::FirstByte;
+        assert_eq!(
+            cause(course(vec![Err(download)])).0,
+            Cause::NotAPage,
+            "what came is none, however busy the host is"
+        );
+    }
+
     #[test]
     fn a_page_that_was_ended_for_the_memory_of_many_is_repeated_and_not_down() {
         let ended = || Err(failed(Cause::HostPressure, true));
@@ -340,8 +359,9 @@ mod tests {
     fn pressure_by_pages_at_the_same_time_is_told() {
         let beside = || {
             let mut one = pressed(1);
+            let (others, during) = (Some(10), Some(700));
             one.load.host =
-                Host { pressure_others: Some(10), pressure_during: Some(700), parallel: 3, ..Host::default() };
+                Host { pressure_others: others, pressure_during: during, parallel: 3, shared: true, ..Host::default() };
             Ok(one)
         };
         let mut light = Course::new(Plan { alone: false, runs: 1, ..PLAN });
@@ -356,6 +376,7 @@ mod tests {
     fn a_browser_that_ended_says_nothing_of_the_page() {
         let gone = || Err(failed(Cause::BrowserGone, false));
         let back = course(vec![Ok(loaded(1)), gone(), Ok(loaded(2)), Ok(loaded(3))]);
+        assert!(!back.is_pressed(), "the host is not why");
         assert!(matches!(back.end(), Ending::Measured { counted: 3, .. }));
         let never = course(vec![gone(), gone(), gone(), gone(), gone(), gone()]);
         assert_eq!((never.next(0), cause(never)), (None, (Cause::BrowserGone, "browser: browser_gone".to_owned())));

@@ -23,6 +23,7 @@ fn row(agent: u32, at: i64, lcp_ms: u64) -> Row {
         lcp_element: String::new(),
         lcp_url: None,
         shift_sources: None,
+        browser: None,
     }
 }
 
@@ -66,6 +67,32 @@ fn a_region_says_what_most_of_its_agents_that_ran_say() {
     assert_eq!(since(&watches), Some((30, 2_000)));
     run(&mut watches, 5, 0, &[2_000; 10]);
     assert_eq!(since(&watches), None, "two of four are not most");
+}
+
+/// The defect: after an upgrade of the browser pages were told to have become worse that nobody had touched.
+#[test]
+fn another_browser_is_no_regression_of_the_page() {
+    let mut watches = Watches::default();
+    let mut measured = |at: i64, lcp_ms: u64, browser: Option<&str>| {
+        let row = Row { browser: browser.map(str::to_owned), ..row(1, at, lcp_ms) };
+        watches.add(&row, Measured::default(), true);
+        since(&watches)
+    };
+    // As stored by a build that did not note it, and then noted: the same browser as far as anybody knows.
+    for at in 0..6 {
+        assert_eq!(measured(at, 2_000, None), None);
+    }
+    for at in 6..12 {
+        assert_eq!(measured(at, 2_000, Some("HeadlessChrome/156")), None);
+    }
+    for at in 12..30 {
+        assert_eq!(measured(at, 4_000, Some("HeadlessChrome/157")), None, "a newer one");
+    }
+    for at in 30..50 {
+        assert_eq!(measured(at, 6_000, Some("Chrome/157")), None, "the full one");
+    }
+    assert_eq!([50, 51].map(|at| measured(at, 9_000, Some("Chrome/157"))), [None, None]);
+    assert_eq!(measured(52, 9_000, None), Some((50, 6_000)), "what the page does itself is told as ever");
 }
 
 fn definition(change: impl FnOnce(&mut WebVitalsTarget)) -> CheckDefinition {

@@ -1,8 +1,8 @@
 //! Stores of schemas before: `tests/fixtures/schema-3` was made by the last build that wrote it, with a real agent that was suspended, cut off
 //! from its target, killed and started again; `schema-4` likewise, with a target that went away for a while and three quarters of its records sealed; `schema-6`
 //! with an incident and its message, a user's password, an audit log, scores, a request that was done once, sealed records and blocks; `schema-7` is that store as the last build
-//! of its schema left it after a start, with scores, jobs and findings, and with a gap written into a mark. Beside each database lies what that build explained of it,
-//! but for `schema-7`, of which that is what lies beside `schema-6`.
+//! of its schema left it after a start, with scores, jobs and findings, and with a gap written into a mark; `schema-8` is that store after a start of the build after, with
+//! a page's row written into `vitals`. Beside each database lies what that build explained of it, but for these two, of which that is what lies beside `schema-6`.
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ fn fixture(schema: i64, name: &str) -> PathBuf {
 }
 
 fn explained(schema: i64, check: &str) -> Value {
-    let schema = if schema == 7 { 6 } else { schema };
+    let schema = if matches!(schema, 7 | 8) { 6 } else { schema };
     serde_json::from_str(&std::fs::read_to_string(fixture(schema, &format!("explain-{check}.json"))).unwrap()).unwrap()
 }
 
@@ -40,7 +40,7 @@ fn assert_same(schema: i64, engine: &Engine) {
     let book = engine.shared().book();
     let checks: &[(&str, u64, u64)] = match schema {
         3 => &[("shop", 25, 4), ("gone", 14, 2)],
-        6 | 7 => &[("shop", 53, 19), ("gone", 10, 0), ("mail", 52, 19)],
+        6..=8 => &[("shop", 53, 19), ("gone", 10, 0), ("mail", 52, 19)],
         _ => &[("shop", 14, 0), ("gone", 13, 0), ("mail", 14, 0)],
     };
     for (check, stored, stopped) in checks.iter().copied() {
@@ -155,7 +155,12 @@ fn figures_survive_from(schema: i64) {
     let mut engine = on_disk(dir.path());
     assert_same(schema, &engine);
     assert_eq!(records_after(&mut engine), before);
-    assert_eq!(engine.seal_now().unwrap(), if schema == 3 { 44 } else { 10 });
+    let unsealed_before = match schema {
+        3 => 44,
+        8 => 0,
+        _ => 10,
+    };
+    assert_eq!(engine.seal_now().unwrap(), unsealed_before);
     assert_same(schema, &engine);
     drop(engine);
     assert_eq!(unsealed(), 0);
@@ -179,6 +184,19 @@ fn figures_survive_the_migration_and_the_sealing_after_it() {
     figures_survive_from(4);
     figures_survive_from(6);
     figures_survive_from(7);
+    figures_survive_from(8);
+}
+
+/// Of a page that was measured before browsers were noted, nobody knows which it was.
+#[test]
+fn vitals_of_a_build_that_noted_no_browser_survive_the_migration() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(fixture(8, "collector.db"), dir.path().join("collector.db")).unwrap();
+    let mut engine = on_disk(dir.path());
+    let row = "SELECT profile, lcp, browser FROM vitals";
+    let row: (String, i64, Option<String>) =
+        engine.store().connection().query_row(row, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    assert_eq!(row, ("mobile".to_owned(), 2_000_000, None));
 }
 
 /// What was not seen before the migration is new after it, and what was seen is not; nothing of what else the store holds is damaged.

@@ -146,3 +146,58 @@ fn yes() -> bool {
 fn is_yes(value: &bool) -> bool {
     *value
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::borrow::ToOwned as _;
+    use alloc::vec;
+
+    use super::*;
+    use crate::check::{CheckDefinition, CheckKind};
+    use crate::control::Weight;
+    use crate::id::CheckId;
+    use crate::quorum::Quorum;
+
+    /// The host of a check of this page, which the scheduler goes by.
+    fn host(target: &WebVitalsTarget, expect: &[Expectation]) -> String {
+        let check = CheckDefinition {
+            id: CheckId::parse("shop").unwrap(),
+            kind: CheckKind::WebVitals(alloc::boxed::Box::new(target.clone())),
+            interval_us: 900_000_000,
+            timeout_us: 30_000_000,
+            retries: 0,
+            weight: Weight::ONE,
+            regions: None,
+            quorum: Quorum::Majority,
+            confirmations: 1,
+            recoveries: 1,
+            expect: expect.to_vec(),
+        };
+        check.host().expect("pages share the browser")
+    }
+
+    #[test]
+    fn pages_whose_processor_time_counts_are_heavy() {
+        let page = || WebVitalsTarget::page("https://a/");
+        let on = |name: &str| ProfileChoice::Named(name.to_owned());
+        let desktop = || WebVitalsTarget { profile: on("desktop"), ..page() };
+        let cpu = Profile::builtin("mobile").unwrap().cpu;
+        let slow = Profile { cpu, ..Profile::builtin("desktop").unwrap() };
+        let own = WebVitalsTarget { profile: ProfileChoice::Own(alloc::boxed::Box::new(slow)), ..page() };
+        let click = Interact::Click("#menu".to_owned());
+        let expect = |text: &str| vec![Expectation::parse(text, "web_vitals").unwrap()];
+        for (what, target, expect, heavy) in [
+            ("mobile has a slower processor", page(), vec![], true),
+            ("as it is, mobile has not", WebVitalsTarget { throttling: false, ..page() }, vec![], false),
+            ("desktop has the host's", desktop(), vec![], false),
+            ("an own one with a slower processor", own, vec![], true),
+            ("an interaction is timed", WebVitalsTarget { interact: vec![click.clone()], ..desktop() }, vec![], true),
+            ("consent is not", WebVitalsTarget { consent: Some(click), ..desktop() }, vec![], false),
+            ("blocking time is judged", desktop(), expect("degraded if tbt > 200ms"), true),
+            ("when things happen is judged", desktop(), expect("degraded if lcp > good"), false),
+        ] {
+            assert_eq!(target.is_heavy(&expect), heavy, "{what}");
+            assert_eq!(host(&target, &expect), if heavy { BROWSER_ALONE } else { BROWSER }, "{what}");
+        }
+    }
+}

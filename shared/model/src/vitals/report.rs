@@ -156,15 +156,29 @@ pub struct Host {
     /// The same, while it went on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pressure_during: Option<u32>,
-    /// As much of that as others than the browser caused, and what a hypervisor took: judged, see [`Load::low_confidence`].
+    /// As much of that as others than the browser caused, and what a hypervisor took.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pressure_others: Option<u32>,
+    /// Other loads shared its processors: whose pressure it was nobody knows, so that all of it is judged.
+    #[serde(skip_serializing_if = "is_false")]
+    pub shared: bool,
     /// Most loads at once on this agent while it went on, this one included.
     pub parallel: u32,
     /// Processors.
     pub cpus: u32,
     /// A small fixed computation just before it, in microseconds: compare it over time on one agent.
     pub benchmark_us: u64,
+}
+
+impl Host {
+    /// The pressure that was judged, in thousandths of the time, see [`Load::low_confidence`]: that of others, or of all where loads shared the processors.
+    pub fn pressure_judged(&self) -> Option<u32> {
+        self.pressure_others.max(self.pressure_during.filter(|_| self.shared))
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Why the vitals are what they are.
@@ -324,6 +338,8 @@ mod tests {
         assert_eq!(report.loads[1].values.get(Vital::Lcp), None);
         assert_eq!(report.profile.as_ref().map(|profile| profile.name.as_str()), Some("kiosk"));
         assert_eq!(serde_json::from_str::<Report>("{}").unwrap(), Report::default());
+        let host = Host { pressure_others: Some(10), pressure_during: Some(700), ..Host::default() };
+        assert_eq!((host.pressure_judged(), Host { shared: true, ..host }.pressure_judged()), (Some(10), Some(700)));
         let newer = r#"{"loads":[{"ended":"quiet","battery":7}],"weather":"fair"}"#;
         assert_eq!(serde_json::from_str::<Report>(newer).unwrap().loads[0].ended, Ended::Quiet, "a newer build's");
     }

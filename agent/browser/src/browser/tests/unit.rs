@@ -1,10 +1,19 @@
 //! The units of systemd: their command line gives the same browser over a socket as a start by the agent does.
 
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::AtomicUsize;
+
+use futures_util::future::BoxFuture;
+use sitepulse_model::vitals::profile::Profile;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 use super::*;
+use crate::gate::{Dialled, Refusal};
 use crate::launch::BECOME;
 use crate::launch::program::Program;
 
@@ -41,6 +50,15 @@ fn the_unit_starts_the_browser_as_the_agent_does() {
     want.push(program.path.to_string_lossy().into_owned());
     want.extend(program.flags(Path::new("/profile"), true));
     assert_eq!(words, want);
+}
+
+/// The defect: 1200 MiB on a host with four processors, where eight pages may load at once.
+#[test]
+fn the_unit_limits_the_memory_by_the_host_and_slows_nothing_down_for_it() {
+    let of = |key: &str| UNIT.lines().find_map(|line| line.strip_prefix(key));
+    let share = of("MemoryMax=").and_then(|limit| limit.strip_suffix('%')).expect("a share of the host");
+    assert!((50..=80).contains(&share.parse::<u32>().expect("a number")), "{share}");
+    assert_eq!(of("MemoryHigh="), None);
 }
 
 /// What systemd does for `Accept=yes`: one browser for each connection, which is its standard input.
@@ -108,6 +126,103 @@ async fn a_browser_behind_a_socket_loads_and_ends_with_its_connection() {
     two.end().await;
     drop(browser);
     until("the second browser ended", || ended(&mut acceptor.children[1])).await;
+}
+
+/// A site whose pages are never loaded: each waits for a picture.
+struct Endless {
+    address: SocketAddr,
+    waiting: Arc<AtomicUsize>,
+    _tasks: JoinSet<()>,
+}
+
+impl Endless {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let (mut tasks, count) = (JoinSet::new(), waiting.clone());
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                let count = count.clone();
+                connections.spawn(async move {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        if stream.read_buf(&mut head).await.unwrap_or(0) == 0 {
+                            return;
+                        }
+                    }
+                    if head.starts_with(b"GET /never ") {
+                        count.fetch_add(1, Ordering::Relaxed);
+                        std::future::pending::<()>().await;
+                    }
+                    let body = "<h1>Words</h1><img src='/never'>";
+                    let answer = format!(
+                        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                        body.len()
+                    );
+                    drop(stream.write_all(answer.as_bytes()).await);
+                });
+            }
+        });
+        Self { address, waiting, _tasks: tasks }
+    }
+}
+
+impl Gate for Endless {
+    fn open<'a>(&'a self, _host: &'a str, _port: u16, _timeout_us: u64) -> BoxFuture<'a, Result<Dialled, Refusal>> {
+        Box::pin(async move {
+            let stream = TcpStream::connect(self.address).await.expect("it listens");
+            Ok(Dialled { stream, address: self.address, dns_us: None, connect_us: 1 })
+        })
+    }
+}
+
+/// The kernel ends renderers of a unit that takes too much memory, and tells nobody: beside other pages that is no fault of the page that lost its own.
+#[tokio::test]
+async fn a_renderer_that_is_lost_beside_others_in_a_unit_is_repeated_and_alone_is_the_page_s_fault() {
+    let base = base();
+    let path = base.path().join("browser.sock");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    let profile = base.path().join("profile");
+    let accept = std::thread::spawn(move || {
+        let mut acceptor = Acceptor { children: Vec::new() };
+        acceptor.accept(&listener, &profile);
+        acceptor
+    });
+    let dir = Some(base.path().join("nothing-is-started-here"));
+    let browser = browser_with(Options { socket: Some(path), dir, ..Options::default() });
+    lease(&browser).await.end().await;
+    let acceptor = accept.join().expect("it does not panic");
+    let root = i32::try_from(acceptor.children[0].id()).expect("a number");
+    let site = Endless::start().await;
+    let job = Job {
+        url: format!("http://page.test:{}/", site.address.port()),
+        profile: Profile::builtin("desktop").expect("built in").without_throttling(),
+        interact: Vec::new(),
+        consent: None,
+        settle_us: 200_000,
+        timeout_us: 120_000_000,
+        insecure: false,
+        screenshot: false,
+    };
+    let failed = async || {
+        let seat = browser.seat(false).await;
+        *browser.load(&seat, &job, &site).await.expect_err("its renderer is gone")
+    };
+    let lose = async |waiting: usize| {
+        until("all pages wait", || site.waiting.load(Ordering::Relaxed) == waiting).await;
+        tree::tree(root).iter().filter(|member| member.renderer).for_each(tree::kill);
+    };
+    let (alone, ()) = tokio::join!(failed(), lose(1));
+    assert_eq!(alone.cause, Cause::RendererCrashed, "{alone:?}");
+    let (one, two, ()) = tokio::join!(failed(), failed(), lose(3));
+    for beside in [one, two] {
+        assert_eq!((beside.cause, beside.load.low_confidence), (Cause::HostPressure, true), "{beside:?}");
+        assert!(beside.detail.contains("while 2 loaded at once") && beside.detail.contains("MemoryMax="), "{beside:?}");
+    }
+    browser.close().await;
 }
 
 #[tokio::test]

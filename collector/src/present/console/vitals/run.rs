@@ -172,7 +172,7 @@ fn interaction(one: &Interaction, t: &Texts) -> Block {
     Block {
         title: format!("INP · {}", time(one.duration_us, t)),
         note: String::new(),
-        lines: [&one.action, &one.target].into_iter().filter(|text| !text.is_empty()).cloned().collect(),
+        lines: [(v.action)(&one.action), one.target.clone()].into_iter().filter(|text| !text.is_empty()).collect(),
         parts: parts(
             &[
                 ("send", v.input_delay, Some(one.input_delay_us)),
@@ -286,7 +286,8 @@ fn host(host: &Host, t: &Texts) -> String {
     let percent = |thousandths: Option<u32>| {
         thousandths.map_or_else(|| "–".to_owned(), |one| (t.number)(format!("{:.1} %", f64::from(one) / 10.0)))
     };
-    let mut parts = vec![(v.pressure)(&percent(host.pressure_before), &percent(host.pressure_during))];
+    let [before, during, judged] = [host.pressure_before, host.pressure_during, host.pressure_judged()].map(percent);
+    let mut parts = vec![(v.pressure)(&before, &during, &judged)];
     if host.cpus > 0 {
         parts.push((v.parallel)(host.parallel, host.cpus));
     }
@@ -294,4 +295,51 @@ fn host(host: &Host, t: &Texts) -> String {
         parts.push((v.benchmark)(&time(host.benchmark_us, t)));
     }
     format!("{}{}{}", v.host, t.colon, parts.join(" · "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::present::text::{EN, FR};
+
+    fn one() -> Interaction {
+        Interaction {
+            action: "click #menu".to_owned(),
+            target: "a#menu".to_owned(),
+            duration_us: 184_000,
+            ..Interaction::default()
+        }
+    }
+
+    /// The defect: French pages told what was done in English.
+    #[test]
+    fn what_was_done_is_told_in_the_words_of_the_page() {
+        assert_eq!(interaction(&one(), &EN).lines, ["click #menu", "a#menu"]);
+        assert_eq!(interaction(&one(), &FR).lines, ["clic sur #menu", "a#menu"]);
+        let of = |action: &str| interaction(&Interaction { action: action.to_owned(), ..one() }, &FR).lines[0].clone();
+        assert_eq!(
+            [of("type #q"), of("press Enter"), of("scroll 100")],
+            ["saisie dans #q", "touche Enter", "défilement de 100 px"]
+        );
+        assert_eq!(
+            [of("hover #menu"), of("click")],
+            ["hover #menu", "click"],
+            "what a newer agent does is told as it says it"
+        );
+    }
+
+    /// The defect: a load stood there as left out, and nothing of why.
+    #[test]
+    fn the_pressure_that_a_load_was_judged_by_is_told() {
+        let alone = Host {
+            pressure_before: Some(10),
+            pressure_during: Some(700),
+            pressure_others: Some(312),
+            ..Host::default()
+        };
+        assert_eq!(host(&alone, &EN), "Host: pressure 1.0 % before, 70.0 % during, 31.2 % judged");
+        let beside = Host { shared: true, ..alone };
+        assert!(host(&beside, &EN).ends_with("70.0 % judged"), "{}", host(&beside, &EN));
+        assert!(host(&Host::default(), &FR).contains("– retenus"));
+    }
 }
