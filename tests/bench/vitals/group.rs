@@ -1,7 +1,11 @@
 //! A control group: what all processes of a contender cost, those that have ended included.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// Where both forms of the browser are.
+const CHROMIUM: &str = "/usr/lib/chromium";
 
 /// A group of its own, version 1 or 2.
 pub(crate) struct Group {
@@ -46,8 +50,24 @@ impl Group {
     }
 }
 
+/// Processes, here or anywhere on this machine, that run a program under `/usr/lib/chromium`: what they have mapped of it is split with them, so a proportional set size
+/// is too small while they run.
+pub(crate) fn browsers() -> usize {
+    let of = |file: std::fs::Metadata| (file.dev(), file.ino());
+    let programs: Vec<_> = std::fs::read_dir(CHROMIUM)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|file| file.metadata().ok())
+        .map(of)
+        .collect();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let runs = |process: std::fs::DirEntry| std::fs::metadata(process.path().join("exe")).map(of);
+    processes.filter_map(|process| runs(process).ok()).filter(|file| programs.contains(file)).count()
+}
+
 fn is_browser(pid: &str) -> bool {
-    std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.starts_with("/usr/lib/chromium"))
+    std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.starts_with(CHROMIUM))
 }
 
 fn pss_kib(pid: &str) -> u64 {

@@ -6,7 +6,8 @@
 //! - `truth`: pages whose delays, shifts and tasks are known: how many loads say so, and what Lighthouse (`provided`) says
 //! - `provided`: nothing slowed down, a desktop: processor time, wall time, LCP, CLS, TBT, for the light page and the heavy one
 //! - `devtools`: a phone, processor and network slowed down by the browser
-//! - `memory`: proportional set size of the browsers while they load, and of each further load at once
+//! - `memory`: proportional set size of the browsers while they load (the sum over their processes, looked at each 50 ms; neither Node nor the agent's side), and of each
+//!   further load at once
 //! - `rate`: light loads a minute and core
 //! - `flat`: memory over many loads, and how many browsers that took
 //! - `hang`: how long after its deadline a page that hangs is gone
@@ -184,6 +185,12 @@ fn peak_mib(mut look: impl FnMut() -> u64, mut done: impl FnMut() -> bool) -> f6
 
 fn memory(pages: &Pages) {
     let lighthouse = Lighthouse::install();
+    let others = group::browsers();
+    if others > 0 {
+        println!(
+            "note: {others} processes of other browsers share the program's pages with these: all figures of memory are too small"
+        );
+    }
     for page in ["light", "heavy"] {
         let url = pages.url(page);
         let theirs = of((0..3).map(|_| {

@@ -99,6 +99,12 @@ fn status(pid: i32, key: &str) -> String {
     line.trim().to_owned()
 }
 
+/// Whether a process has this word in its command line; renderers have theirs in one piece.
+fn has_word(pid: i32, word: &str) -> bool {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split(|byte| *byte == 0 || *byte == b' ').any(|found| found == word.as_bytes())
+}
+
 fn link(pid: i32, name: &str) -> PathBuf {
     std::fs::read_link(format!("/proc/{pid}/ns/{name}")).expect("a namespace")
 }
@@ -116,6 +122,10 @@ async fn it_is_confined() {
         let renderer = renderers(process).into_iter().next().expect("a renderer");
         // Seccomp filters, and namespaces of its own: the sandbox is on.
         assert_eq!(status(renderer, "Seccomp:"), "2", "{form:?}");
+        // The process that draws what renderers tell it to: filters as well, once it is up.
+        let graphics = || process.look().into_iter().find(|member| has_word(member.pid, "--type=gpu-process"));
+        until("the graphics process is sandboxed", || graphics().is_some_and(|it| status(it.pid, "Seccomp:") == "2"))
+            .await;
         let me = i32::try_from(std::process::id()).expect("a number");
         for name in ["user", "pid", "net"] {
             assert_ne!(link(renderer, name), link(me, name), "{form:?} {name}");
@@ -127,6 +137,8 @@ async fn it_is_confined() {
             let line = std::fs::read(format!("/proc/{}/cmdline", member.pid)).unwrap_or_default();
             assert!(!String::from_utf8_lossy(&line).contains("no-sandbox"), "{form:?}");
         }
+        let serves_network = |member: &&Member| has_word(member.pid, "--utility-sub-type=network.mojom.NetworkService");
+        assert_eq!(members.iter().find(serves_network), None, "{form:?}: it takes memory and is confined no better");
         if program::user().is_some() {
             assert_eq!(status(main, "Groups:"), "", "{form:?}: other groups");
             assert_eq!(status(main, "CapEff:"), "0000000000000000", "{form:?}");
