@@ -39,7 +39,7 @@ fn browser_with(options: Options) -> Browser {
 }
 
 async fn lease(browser: &Browser) -> Lease {
-    browser.inner.lease(NO_PROXY).await.expect("a browser; chromium and chromium-headless-shell must be installed")
+    browser.inner.lease(NO_PROXY, 0).await.expect("a browser; chromium and chromium-headless-shell must be installed")
 }
 
 /// A page of a lease that shows this document: its session.
@@ -263,7 +263,7 @@ async fn a_browser_that_is_killed_is_replaced_at_once_and_nothing_of_it_is_left(
                 continue;
             }
             // After a second without a load that ended well between them it waits, and says so.
-            let failed = browser.inner.lease(NO_PROXY).await.expect_err("not yet");
+            let failed = browser.inner.lease(NO_PROXY, 0).await.expect_err("not yet");
             assert_eq!(failed.cause, Cause::BrowserMissing);
             assert!(failed.detail.contains("it is started again in"), "{}", failed.detail);
         }
@@ -395,12 +395,12 @@ async fn a_browser_that_does_not_come_up_is_explained_and_not_tried_in_a_busy_lo
             Options { form: Form::Program(program.clone()), dir: dir.clone(), start_max_s, ..Options::default() };
         let browser = Browser::new(options);
         std::fs::write(&started, "").expect("a file");
-        let failed = browser.inner.lease(NO_PROXY).await.expect_err("no browser");
+        let failed = browser.inner.lease(NO_PROXY, 0).await.expect_err("no browser");
         assert_eq!(failed.cause, Cause::BrowserMissing);
         assert!(failed.detail.starts_with(&format!("browser: {}", program.display())), "{}", failed.detail);
         assert!(failed.detail.contains(want), "{}", failed.detail);
         for _ in 0..1_000 {
-            let failed = browser.inner.lease(NO_PROXY).await.expect_err("no browser");
+            let failed = browser.inner.lease(NO_PROXY, 0).await.expect_err("no browser");
             assert!(failed.detail.contains(want), "{}", failed.detail);
         }
         let starts = std::fs::read_to_string(&started).expect("a file").lines().count();
@@ -408,7 +408,7 @@ async fn a_browser_that_does_not_come_up_is_explained_and_not_tried_in_a_busy_lo
         until("its profile is gone", || left_in(dir.as_ref().expect("a path")) == 0).await;
     }
     let missing = Browser::new(Options { form: Form::Program("/nonexistent".into()), ..Options::default() });
-    let failed = missing.inner.lease(NO_PROXY).await.expect_err("no browser");
+    let failed = missing.inner.lease(NO_PROXY, 0).await.expect_err("no browser");
     // Under systemd the unit is named as well.
     let detail = "browser: /nonexistent: is no program; mend [browser] program in the agent's configuration";
     assert!(failed.detail.starts_with(detail), "{}", failed.detail);

@@ -108,6 +108,12 @@ impl Session {
         [self.observer.clone(), format!("({})({})", ERRORS.trim_end(), json!(errors))]
     }
 
+    /// Makes a call of the page, and of each frame and worker that comes to have a session of its own.
+    pub(crate) async fn call_everywhere(&mut self, (method, params): Call) -> Result<(), Stop> {
+        self.device.push((method, params.clone()));
+        self.call(method, params).await.map(drop)
+    }
+
     /// When everything must be over.
     pub(crate) const fn deadline(&self) -> Monotonic {
         self.deadline
