@@ -1,6 +1,7 @@
 //! Real browsers, in both forms: their life, their end, and what they may not.
 
 mod end;
+mod rest;
 mod unit;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,18 @@ const FORMS: [Form; 2] = [Form::HeadlessShell, Form::Chromium];
 const HANGS: &str = "<script>addEventListener('beforeunload', e => { e.preventDefault(); e.returnValue = 'x' }); setTimeout(() => { for (;;); }, 50)</script>hangs";
 /// No load of these tests comes to the network.
 const NO_PROXY: &str = "socks5://127.0.0.1:1";
+
+/// A page that never sleeps rests for 19 twentieths of the time.
+const SLOWEST: Milli = Milli(20_000);
+
+/// Whether one of these is stopped.
+fn resting(members: &[Member]) -> bool {
+    let stopped = |member: &Member| {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", member.pid)).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('T'))
+    };
+    members.iter().any(stopped)
+}
 
 /// A folder that every user may enter.
 fn base() -> tempfile::TempDir {
@@ -251,13 +264,18 @@ async fn a_browser_that_is_killed_is_replaced_at_once_and_nothing_of_it_is_left(
             if round == 1 {
                 hung(&lease, &session).await;
             }
+            let throttled = lease.process.slow_down(SLOWEST).await.expect("renderers that may be stopped");
             let mut events = lease.connection().events(&session);
             let members = lease.process.look();
+            if round == 1 {
+                until("its renderer rests", || resting(&members)).await;
+            }
             signal(lease.process.pid().expect("its own process"), rustix::process::Signal::KILL);
             lease.connection().ended().await;
             while events.recv().await.is_some() {}
-            lease.end().await;
             all_gone(&members).await;
+            drop(throttled);
+            lease.end().await;
             if round == 0 {
                 // The first death is made good at once.
                 continue;
