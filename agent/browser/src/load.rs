@@ -57,7 +57,7 @@ const PICTURE_US: u64 = 700_000;
 /// How long an error's page may take to show before its picture is taken, in microseconds.
 const ERROR_PAGE_US: u64 = 2_000_000;
 
-/// Loads a page in a fresh context, within the job's timeout. All other pages of the browser rest for `rate`, so that this one may if that is its own.
+/// Loads a page in a fresh context, within the job's timeout. `rate` is how much slower this browser's pages are made by rest, if any is.
 pub(crate) async fn load(lease: &Lease, job: &Job, proxy: &Proxy, rate: Milli) -> Result<Loaded, Box<Failed>> {
     let begun = clock::monotonic();
     let deadline = begun.plus_us(job.timeout_us);

@@ -32,7 +32,7 @@ impl Default for Lane {
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) lane: usize,
-    /// How much slower the pages of this lane are made by rest.
+    /// How much slower the pages of this lane are made by rest, if they are.
     pub(super) rate: Milli,
     lanes: Arc<Mutex<[Lane; LANES]>>,
 }

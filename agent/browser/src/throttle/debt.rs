@@ -138,7 +138,10 @@ mod tests {
         assert!(debt.is_due(usage(0, 1), Monotonic(5_000), FOUR, || true));
         assert_eq!(debt.settle(usage(0, 1), FOUR), 0);
         debt.rested(100, Monotonic(5_100));
-        assert!(!debt.is_due(usage(0, 1), Monotonic(5_700), FOUR, || true), "the hundredth of a second is not counted twice");
+        assert!(
+            !debt.is_due(usage(0, 1), Monotonic(5_700), FOUR, || true),
+            "the hundredth of a second is not counted twice"
+        );
         debt.rested(3_600_000_000, Monotonic(0));
         assert!(debt.is_due(usage(20_000, 2), Monotonic(0), FOUR, || false), "credit is bounded");
     }

@@ -116,7 +116,9 @@ fn browsers() -> usize {
 
 /// Processor time of all of it, in seconds: that of what ended included.
 fn processor_s() -> f64 {
-    let ticks = |pid: u32| -> u64 { stat(pid).map_or(0, |stat| stat[11..15].iter().flat_map(|ticks| ticks.parse::<u64>()).sum()) };
+    let ticks = |pid: u32| -> u64 {
+        stat(pid).map_or(0, |stat| stat[11..15].iter().flat_map(|ticks| ticks.parse::<u64>()).sum())
+    };
     processes().into_iter().map(ticks).sum::<u64>() as f64 / 100.0
 }
 
