@@ -1,16 +1,17 @@
 //! The one warm browser of an agent: started when it is first needed, replaced when it is worn, dead or hung, ended when nobody needs it, shared by loads that do
 //! not disturb each other.
 //!
-//! A browser that is replaced does its running loads to their end, while new ones go to the next; there are never more than those two. An agent without
-//! loads has none.
+//! A browser that is replaced does its running loads to their end, while new ones go to the next; there are never more than those two, and where loads overlap
+//! that may not share a browser ([`lanes`]) as many again. An agent without loads has none.
 
+mod lanes;
 mod lease;
 mod life;
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -18,9 +19,11 @@ use serde_json::json;
 use sitepulse_daemon::clock;
 use sitepulse_daemon::task::TaskSet;
 use sitepulse_model::record::{Cause, Phase};
+use sitepulse_model::vitals::profile::Milli;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::browser::lanes::{LANES, Lanes};
 use crate::browser::lease::Tenant;
 use crate::browser::life::{Life, Usage};
 use crate::gate::{Gate, is_web};
@@ -53,7 +56,10 @@ pub struct Browser {
 #[derive(Debug)]
 struct Inner {
     options: Options,
-    slot: tokio::sync::Mutex<Slot>,
+    slots: [tokio::sync::Mutex<Slot>; LANES],
+    lanes: Lanes,
+    /// Whether pages can be slowed down by rest, as far as is known.
+    rests: AtomicBool,
     crowd: Crowd,
     life: Mutex<Life>,
     tasks: TaskSet,
@@ -61,7 +67,7 @@ struct Inner {
     seats_max: u32,
 }
 
-/// The browser that loads go to, and the one before it.
+/// The browser that loads of a lane go to, and the one before it.
 #[derive(Debug, Default)]
 struct Slot {
     current: Option<Arc<Process>>,
@@ -95,7 +101,9 @@ impl Browser {
         let seats_max = (cpus * SEATS_PER_CPU).max(1);
         let inner = Inner {
             options,
-            slot: tokio::sync::Mutex::default(),
+            slots: Default::default(),
+            lanes: Lanes::default(),
+            rests: AtomicBool::new(true),
             crowd: Crowd::default(),
             life: Mutex::default(),
             tasks: TaskSet::new(),
@@ -133,14 +141,16 @@ impl Browser {
         let gone =
             |detail: String| Box::new(Failed::new(Cause::BrowserGone, Phase::Total, format!("browser: {detail}")));
         let proxy = Proxy::bind().await.map_err(|error| gone(format!("no port for its proxy ({error})")))?;
-        let lease = self.inner.lease(&proxy.url()).await?;
+        let rate = if self.inner.rests.load(Ordering::Relaxed) { job.profile.cpu.max(Milli::ONE) } else { Milli::ONE };
+        let place = self.inner.lanes.take(rate);
+        let lease = self.inner.lease(&proxy.url(), place.lane).await?;
         let culled = lease.process.culls().count;
         let (crowd, own_us) = (self.inner.crowd.clone(), processor_us(&lease.process).await);
         let fault = |error: tokio::task::JoinError| gone(format!("the host cannot be looked at ({error})"));
         let watch = tokio::task::spawn_blocking(move || Watch::begin(&crowd, own_us)).await.map_err(fault)?;
         let deadline = Duration::from_micros(job.timeout_us) + OVERDUE;
         let outcome = tokio::select! {
-            outcome = timeout(deadline, load::load(&lease, job, &proxy)) => outcome.unwrap_or_else(|_| {
+            outcome = timeout(deadline, load::load(&lease, job, &proxy, place.rate)) => outcome.unwrap_or_else(|_| {
                 let detail = format!("page: did not answer within {} s", job.timeout_us as f64 / 1e6);
                 Err(Box::new(Failed::new(Cause::Unresponsive, Phase::Total, detail)))
             }),
@@ -155,6 +165,9 @@ impl Browser {
         // Nobody tells of a unit's memory: where pages share it, each may be the one that is ended for it.
         let limited = (lease.process.pid().is_none() && host.parallel > 1).then_some(host.parallel);
         let culls = lease.process.culls();
+        if lease.process.throttle.is_refused() {
+            self.inner.rests.store(false, Ordering::Relaxed);
+        }
         lease.end().await;
         match outcome {
             Ok(mut loaded) => {
@@ -179,12 +192,14 @@ impl Browser {
 
     /// Ends what runs, and waits until nothing is left of it. A load after that starts a browser anew.
     pub async fn close(&self) {
-        let (current, retired) = {
-            let mut slot = self.inner.slot.lock().await;
-            (slot.current.take(), std::mem::take(&mut slot.retired).upgrade())
-        };
-        for process in current.into_iter().chain(retired) {
-            process.end().await;
+        for slot in &self.inner.slots {
+            let (current, retired) = {
+                let mut slot = slot.lock().await;
+                (slot.current.take(), std::mem::take(&mut slot.retired).upgrade())
+            };
+            for process in current.into_iter().chain(retired) {
+                process.end().await;
+            }
         }
     }
 }
@@ -194,12 +209,12 @@ impl Inner {
         self.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A context of a browser that answers. One that has died or hangs is replaced, once.
-    async fn lease(self: &Arc<Self>, proxy: &str) -> Result<Lease, Box<Failed>> {
+    /// A context of a lane's browser that answers. One that has died or hangs is replaced, once.
+    async fn lease(self: &Arc<Self>, proxy: &str, lane: usize) -> Result<Lease, Box<Failed>> {
         let failed = |cause, why: String| Box::new(Failed::new(cause, Phase::Total, format!("browser: {why}")));
         let mut why = String::new();
         for _ in 0..2 {
-            let tenant = self.tenant().await.map_err(|why| failed(Cause::BrowserMissing, why))?;
+            let tenant = self.tenant(lane).await.map_err(|why| failed(Cause::BrowserMissing, why))?;
             match Lease::create(tenant, proxy, Keeper(Arc::downgrade(self)), &self.tasks).await {
                 Ok(lease) => return Ok(lease),
                 Err(error) => why = error,
@@ -209,8 +224,8 @@ impl Inner {
     }
 
     /// A place in the browser that runs, or in one that is started now.
-    async fn tenant(self: &Arc<Self>) -> Result<Tenant, String> {
-        let mut slot = self.slot.lock().await;
+    async fn tenant(self: &Arc<Self>, lane: usize) -> Result<Tenant, String> {
+        let mut slot = self.slots[lane].lock().await;
         let now = clock::monotonic();
         self.bury(&mut slot);
         if let Some(process) = &slot.current {
@@ -240,7 +255,8 @@ impl Inner {
             }
         };
         tracing::info!(pid = process.pid(), "{} runs", process.build);
-        self.tasks.spawn("browser watch", watch(Arc::downgrade(self), Arc::downgrade(&process)));
+        self.rests.store(process.pid().is_some(), Ordering::Relaxed);
+        self.tasks.spawn("browser watch", watch(Arc::downgrade(self), lane, Arc::downgrade(&process)));
         let tenant = Tenant::of(&process);
         slot.current = Some(process);
         Ok(tenant)
@@ -295,7 +311,7 @@ fn limited_why(loads: u32) -> (Cause, String) {
 }
 
 /// Keeps an eye on a browser: its end, its memory while there are loads, its idleness while there are none.
-async fn watch(inner: Weak<Inner>, process: Weak<Process>) {
+async fn watch(inner: Weak<Inner>, lane: usize, process: Weak<Process>) {
     loop {
         let (pause, connection, used) = {
             let (Some(inner), Some(process)) = (inner.upgrade(), process.upgrade()) else { return };
@@ -315,7 +331,7 @@ async fn watch(inner: Weak<Inner>, process: Weak<Process>) {
         }
         let (Some(inner), Some(process)) = (inner.upgrade(), process.upgrade()) else { return };
         if connection.is_gone() {
-            inner.bury(&mut *inner.slot.lock().await);
+            inner.bury(&mut *inner.slots[lane].lock().await);
             return;
         }
         if process.leases.load(Ordering::Relaxed) > 0 {
@@ -326,7 +342,7 @@ async fn watch(inner: Weak<Inner>, process: Weak<Process>) {
             }
             continue;
         }
-        let mut slot = inner.slot.lock().await;
+        let mut slot = inner.slots[lane].lock().await;
         let idle_us = clock::monotonic().us_since(clock::Monotonic(process.touched_us.load(Ordering::Relaxed)));
         // Places are given under the same lock: none is taken now.
         let idle = process.leases.load(Ordering::Relaxed) == 0

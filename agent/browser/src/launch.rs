@@ -22,6 +22,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::json;
 use sitepulse_daemon::clock::{self, Monotonic};
 use sitepulse_daemon::task::TaskSet;
+use sitepulse_model::vitals::profile::Milli;
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
@@ -32,6 +33,7 @@ use crate::launch::program::Program;
 use crate::launch::spent::Spent;
 use crate::launch::words::Words;
 use crate::options::{Options, UNIT_SOCKET};
+use crate::throttle::{Throttle, Throttled};
 
 /// Processes and threads of the browser's own user, where it has one: a browser with a dozen pages has three hundred.
 const THREADS_MAX: u32 = 4_096;
@@ -70,6 +72,8 @@ pub(crate) struct Process {
     pub(crate) touched_us: AtomicU64,
     /// Told when a load begins.
     pub(crate) used: Arc<Notify>,
+    /// Slows its renderers down.
+    pub(crate) throttle: Throttle,
     own: Option<Own>,
 }
 
@@ -193,6 +197,7 @@ async fn greet(
         spent: tokio::sync::Mutex::default(),
         touched_us: AtomicU64::new(clock::monotonic().0),
         used: Arc::default(),
+        throttle: Throttle::default(),
         own,
     };
     let failed = |why: String, told: Option<String>| {
@@ -328,6 +333,13 @@ impl Process {
         self.memory.store(tree::memory(&members), Ordering::Relaxed);
         self.crowd.store(self.leases.load(Ordering::Relaxed), Ordering::Relaxed);
         members
+    }
+
+    /// Slows its renderers down, which must be wanted of none of its loads or of all; the page's own is to be there. `None` where that cannot be done.
+    pub(crate) async fn slow_down(self: &Arc<Self>, rate: Milli) -> Option<Throttled> {
+        let pid = self.pid()?;
+        let process = self.clone();
+        tokio::task::spawn_blocking(move || process.throttle.begin(pid, rate)).await.ok()?
     }
 
     /// What was ended of it so far.

@@ -1,8 +1,8 @@
 //! A real Chromium, and pages measured in it.
 //!
 //! Reading order: [`browser`] is the one warm browser of an agent and who may use it when; [`launch`] starts it and [`cdp`] talks to it; [`proxy`] is the only
-//! way out that it has, through a [`gate`] that the caller keeps; [`load`] is one page from a fresh context to its figures; [`pressure`] says whether the
-//! host had the time to measure.
+//! way out that it has, through a [`gate`] that the caller keeps; [`load`] is one page from a fresh context to its figures; [`throttle`] pretends a slower processor; [`pressure`] says whether
+//! the host had the time to measure.
 //!
 //! Nothing here knows checks, schedules or collectors. What a page does is data, never an error of the agent: a [`Failed`] load has a cause from the
 //! same closed list as any other probe.
@@ -17,6 +17,7 @@ mod load;
 pub mod options;
 mod pressure;
 mod proxy;
+mod throttle;
 
 use std::net::SocketAddr;
 

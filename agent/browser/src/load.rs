@@ -36,6 +36,7 @@ use serde_json::{Value, json};
 use sitepulse_daemon::clock::{self, Monotonic};
 use sitepulse_model::check::Interact;
 use sitepulse_model::record::{Cause, Phase};
+use sitepulse_model::vitals::profile::Milli;
 use sitepulse_model::vitals::report::Ended;
 
 use self::act::Undone;
@@ -45,6 +46,7 @@ use self::session::Session;
 use self::story::Stop;
 use crate::browser::Lease;
 use crate::proxy::Proxy;
+use crate::throttle::Throttled;
 use crate::{Failed, Job, Loaded};
 
 /// Time for collecting at the end, in microseconds: a tenth of the timeout, within these.
@@ -58,8 +60,8 @@ const PICTURE_US: u64 = 700_000;
 /// How long an error's page may take to show before its picture is taken, in microseconds.
 const ERROR_PAGE_US: u64 = 2_000_000;
 
-/// Loads a page in a fresh context, within the job's timeout.
-pub(crate) async fn load(lease: &Lease, job: &Job, proxy: &Proxy) -> Result<Loaded, Box<Failed>> {
+/// Loads a page in a fresh context, within the job's timeout. `rate` is how much slower this browser's pages are made by rest, if any is.
+pub(crate) async fn load(lease: &Lease, job: &Job, proxy: &Proxy, rate: Milli) -> Result<Loaded, Box<Failed>> {
     let begun = clock::monotonic();
     let deadline = begun.plus_us(job.timeout_us);
     let (user_agent, build) = (&lease.process.user_agent, &lease.process.build);
@@ -86,6 +88,7 @@ pub(crate) async fn load(lease: &Lease, job: &Job, proxy: &Proxy) -> Result<Load
             consented,
             observe_by,
             navigated: clock::monotonic(),
+            throttled: None,
             quiet: false,
             observed_us: 0,
             framed: false,
@@ -94,7 +97,7 @@ pub(crate) async fn load(lease: &Lease, job: &Job, proxy: &Proxy) -> Result<Load
             inputs: Vec::new(),
         };
         let device = device::page(&job.profile, user_agent, build);
-        match visit.run(device, &lease.context).await {
+        match visit.run(device, lease, rate).await {
             Ok(()) => return Ok(visit.loaded().await),
             Err(End::Stop(_)) if !consented && visit.session.story.is_consent_reload() => {
                 visit.session.leave().await;
@@ -115,6 +118,8 @@ struct Visit<'a> {
     /// When observation ends at the latest.
     observe_by: Monotonic,
     navigated: Monotonic,
+    /// Slows the page down, where the browser does not do that itself.
+    throttled: Option<Throttled>,
     /// Whether the page came to rest.
     quiet: bool,
     observed_us: u64,
@@ -150,8 +155,11 @@ struct Flushed {
 }
 
 impl Visit<'_> {
-    async fn run(&mut self, device: Vec<device::Call>, context: &str) -> Result<(), End> {
-        self.prepare(device, context).await?;
+    async fn run(&mut self, device: Vec<device::Call>, lease: &Lease, rate: Milli) -> Result<(), End> {
+        self.prepare(device, &lease.context).await?;
+        if self.job.profile.is_throttled() {
+            self.slow_down(lease, rate).await?;
+        }
         self.navigate().await?;
         self.settle(self.settle_by()).await?;
         if self.session.story.settle.is_loaded() && !self.job.interact.is_empty() {
@@ -159,6 +167,7 @@ impl Visit<'_> {
             self.settle(self.observe_by).await?;
         }
         self.observed_us = clock::monotonic().us_since(self.navigated);
+        self.throttled = None;
         Ok(())
     }
 
@@ -199,6 +208,19 @@ impl Visit<'_> {
         }
         let deny = json!({ "behavior": "deny", "browserContextId": context, "eventsEnabled": false });
         self.session.call_browser("Browser.setDownloadBehavior", deny).await?;
+        Ok(())
+    }
+
+    /// Slows the processor down: by rest, at no cost, or else the browser does it.
+    async fn slow_down(&mut self, lease: &Lease, rate: Milli) -> Result<(), Stop> {
+        // Its renderer has answered, so that it is there.
+        if rate == self.job.profile.cpu {
+            self.throttled = lease.process.slow_down(rate).await;
+        }
+        if self.throttled.is_none() {
+            tracing::debug!("{}: the browser slows the processor down itself", self.job.url);
+            self.session.call_everywhere(device::processor(&self.job.profile)).await?;
+        }
         Ok(())
     }
 
@@ -346,6 +368,7 @@ impl Visit<'_> {
             detail.push_str("; giving consent loads it anew each time: check it without");
         }
         self.observed_us = clock::monotonic().us_since(self.navigated);
+        self.throttled = None;
         let mut failed = outcome::failed(&self, cause, phase, detail);
         let shows = !matches!(end, End::Stop(Stop::Crashed | Stop::Gone | Stop::Closed | Stop::Deadline));
         if self.job.screenshot && shows && self.session.story.traffic.document.answer.is_some() {

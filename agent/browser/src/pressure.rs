@@ -12,6 +12,8 @@
 //! when half of the processors are busy. Where the browser's processes cannot be looked at, all pressure is
 //! others'. Elsewhere than on Linux nothing is known, and nothing is doubted.
 //!
+//! A renderer that is stopped to slow it down ([`crate::throttle`]) waits for no processor: rest is in none of these figures.
+//!
 //! Reading all this takes a few milliseconds before and after a load, none within it.
 
 use std::fs;

@@ -1,6 +1,7 @@
 //! Real browsers, in both forms: their life, their end, and what they may not.
 
 mod end;
+mod rest;
 mod unit;
 
 use std::collections::BTreeSet;
@@ -21,6 +22,18 @@ const HANGS: &str = "<script>addEventListener('beforeunload', e => { e.preventDe
 /// No load of these tests comes to the network.
 const NO_PROXY: &str = "socks5://127.0.0.1:1";
 
+/// A page that never sleeps rests for 19 twentieths of the time.
+const SLOWEST: Milli = Milli(20_000);
+
+/// Whether one of these is stopped.
+fn resting(members: &[Member]) -> bool {
+    let stopped = |member: &Member| {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", member.pid)).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('T'))
+    };
+    members.iter().any(stopped)
+}
+
 /// A folder that every user may enter.
 fn base() -> tempfile::TempDir {
     let dir = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
@@ -39,7 +52,7 @@ fn browser_with(options: Options) -> Browser {
 }
 
 async fn lease(browser: &Browser) -> Lease {
-    browser.inner.lease(NO_PROXY).await.expect("a browser; chromium and chromium-headless-shell must be installed")
+    browser.inner.lease(NO_PROXY, 0).await.expect("a browser; chromium and chromium-headless-shell must be installed")
 }
 
 /// A page of a lease that shows this document: its session.
@@ -263,19 +276,24 @@ async fn a_browser_that_is_killed_is_replaced_at_once_and_nothing_of_it_is_left(
             if round == 1 {
                 hung(&lease, &session).await;
             }
+            let throttled = lease.process.slow_down(SLOWEST).await.expect("renderers that may be stopped");
             let mut events = lease.connection().events(&session);
             let members = lease.process.look();
+            if round == 1 {
+                until("its renderer rests", || resting(&members)).await;
+            }
             signal(lease.process.pid().expect("its own process"), rustix::process::Signal::KILL);
             lease.connection().ended().await;
             while events.recv().await.is_some() {}
-            lease.end().await;
             all_gone(&members).await;
+            drop(throttled);
+            lease.end().await;
             if round == 0 {
                 // The first death is made good at once.
                 continue;
             }
             // After a second without a load that ended well between them it waits, and says so.
-            let failed = browser.inner.lease(NO_PROXY).await.expect_err("not yet");
+            let failed = browser.inner.lease(NO_PROXY, 0).await.expect_err("not yet");
             assert_eq!(failed.cause, Cause::BrowserMissing);
             assert!(failed.detail.contains("it is started again in"), "{}", failed.detail);
         }
@@ -428,12 +446,12 @@ async fn a_browser_that_does_not_come_up_is_explained_and_not_tried_in_a_busy_lo
             Options { form: Form::Program(program.clone()), dir: dir.clone(), start_max_s, ..Options::default() };
         let browser = Browser::new(options);
         std::fs::write(&started, "").expect("a file");
-        let failed = browser.inner.lease(NO_PROXY).await.expect_err("no browser");
+        let failed = browser.inner.lease(NO_PROXY, 0).await.expect_err("no browser");
         assert_eq!(failed.cause, Cause::BrowserMissing);
         assert!(failed.detail.starts_with(&format!("browser: {}", program.display())), "{}", failed.detail);
         assert!(failed.detail.contains(want), "{}", failed.detail);
         for _ in 0..1_000 {
-            let failed = browser.inner.lease(NO_PROXY).await.expect_err("no browser");
+            let failed = browser.inner.lease(NO_PROXY, 0).await.expect_err("no browser");
             assert!(failed.detail.contains(want), "{}", failed.detail);
         }
         let starts = std::fs::read_to_string(&started).expect("a file").lines().count();
@@ -441,7 +459,7 @@ async fn a_browser_that_does_not_come_up_is_explained_and_not_tried_in_a_busy_lo
         until("its profile is gone", || left_in(dir.as_ref().expect("a path")) == 0).await;
     }
     let missing = Browser::new(Options { form: Form::Program("/nonexistent".into()), ..Options::default() });
-    let failed = missing.inner.lease(NO_PROXY).await.expect_err("no browser");
+    let failed = missing.inner.lease(NO_PROXY, 0).await.expect_err("no browser");
     // Under systemd the unit is named as well.
     let detail = "browser: /nonexistent: is no program; mend [browser] program in the agent's configuration";
     assert!(failed.detail.starts_with(detail), "{}", failed.detail);

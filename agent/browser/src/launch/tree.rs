@@ -9,7 +9,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Member {
     pub(crate) pid: i32,
-    parent: i32,
+    pub(crate) parent: i32,
     /// When it started, in the kernel's ticks: with the number, it names the process for ever.
     started: u64,
     /// Resident memory of its own, in bytes.
@@ -18,6 +18,26 @@ pub(crate) struct Member {
     shared: u64,
     /// Whether it renders pages.
     pub(crate) renderer: bool,
+}
+
+/// What a process of a browser is for, as its command line says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Renderer,
+    /// What others are made of: a new process is called so until it is something else.
+    Zygote,
+    Other,
+}
+
+/// What a process is for.
+pub(crate) fn kind(pid: i32) -> Kind {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut words = line.split(|byte| *byte == 0 || *byte == b' ');
+    match words.find_map(|word| word.strip_prefix(b"--type=")) {
+        Some(b"renderer") => Kind::Renderer,
+        Some(b"zygote") => Kind::Zygote,
+        Some(_) | None => Kind::Other,
+    }
 }
 
 /// A process and all that descend from it; empty where it is gone.
@@ -87,8 +107,7 @@ fn member(pid: i32, parent: i32, started: u64) -> Member {
     let resident = bytes("VmRSS:").unwrap_or(0);
     // Absent in kernels before 4.5: then all of it counts as its own.
     let shared = bytes("RssFile:").unwrap_or(0) + bytes("RssShmem:").unwrap_or(0);
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let renderer = line.split(|byte| *byte == 0 || *byte == b' ').any(|word| word == b"--type=renderer");
+    let renderer = kind(pid) == Kind::Renderer;
     Member { pid, parent, started, own: resident.saturating_sub(shared), shared, renderer }
 }
 

@@ -120,6 +120,12 @@ impl Session {
         drop(tokio::time::timeout_at(clock::tokio_instant(self.deadline), close).await);
     }
 
+    /// Makes a call of the page, and of each frame and worker that comes to have a session of its own.
+    pub(crate) async fn call_everywhere(&mut self, (method, params): Call) -> Result<(), Stop> {
+        self.device.push((method, params.clone()));
+        self.call(method, params).await.map(drop)
+    }
+
     /// When everything must be over.
     pub(crate) const fn deadline(&self) -> Monotonic {
         self.deadline

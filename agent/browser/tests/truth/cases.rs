@@ -1,13 +1,16 @@
 //! What each page is known to be.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::BoxFuture;
-use sitepulse_browser::{Failed, Loaded};
+use sitepulse_browser::{Failed, Job, Loaded};
 use sitepulse_model::check::{DurationUs, Interact, SecretText};
 use sitepulse_model::record::{Cause, Phase};
-use sitepulse_model::vitals::profile::Profile;
+use sitepulse_model::vitals::profile::{Milli, Profile};
 use sitepulse_model::vitals::report::{Ended, LargestPaint, Values};
 
 use super::Lab;
+use super::server::Loopback;
 
 type Case = for<'a> fn(&'a Lab) -> BoxFuture<'a, ()>;
 
@@ -44,20 +47,91 @@ fn click(selector: &str) -> Interact {
     Interact::Click(selector.to_owned())
 }
 
-/// The renderers of this test's browser, by number.
-fn renderers() -> Vec<u32> {
-    let parent_of = |pid: u32| -> Option<u32> {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+/// A processor four times as slow, and nothing else.
+fn slowed(lab: &Lab, path: &str) -> Job {
+    let job = lab.job(path);
+    Job { profile: Profile { cpu: Milli(4_000), ..job.profile }, ..job }
+}
+
+/// What a page told of a key: the last number.
+fn told(lab: &Lab, key: &str) -> Option<f64> {
+    lab.server.told().iter().rev().find_map(|told| told.strip_prefix(key)?.strip_prefix('=')?.parse().ok())
+}
+
+async fn wait_to_be_told(lab: &Lab, key: &str) -> f64 {
+    loop {
+        if let Some(number) = told(lab, key) {
+            return number;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+/// How long the main thread of each renderer was on a processor, in milliseconds.
+fn main_threads_ms() -> BTreeMap<u32, f64> {
+    let ran_ms = |pid: u32| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/schedstat")).ok()?;
+        Some((pid, text.split(' ').next()?.parse::<f64>().ok()? / 1e6))
     };
-    let ours =
-        |pid: &u32| std::iter::successors(Some(*pid), |&pid| parent_of(pid)).any(|pid| pid == std::process::id());
-    let renders = |pid: &u32| {
-        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&words).contains("--type=renderer")
+    renderers().into_iter().filter_map(ran_ms).collect()
+}
+
+/// What the page itself saw of its tasks, in milliseconds.
+fn blocked(lab: &Lab) -> f64 {
+    lab.server.told().iter().filter_map(|told| told.strip_prefix("blocked=")?.parse::<f64>().ok()).sum()
+}
+
+/// The fields of `/proc/PID/stat` from the state on.
+fn stat(pid: u32) -> Option<Vec<String>> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(text.rsplit_once(") ")?.1.split(' ').map(str::to_owned).collect())
+}
+
+/// What this test's browser is made of, by number.
+fn processes() -> Vec<u32> {
+    let parent_of = |pid: u32| -> Option<u32> { stat(pid)?[1].parse().ok() };
+    let ours = |pid: &u32| {
+        let mut above = std::iter::successors(Some(*pid), |&pid| parent_of(pid)).skip(1);
+        above.any(|pid| pid == std::process::id())
     };
     let all = std::fs::read_dir("/proc").unwrap().flatten();
-    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(renders).filter(ours).collect()
+    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(ours).collect()
+}
+
+fn command_line(pid: u32) -> String {
+    let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&words).into_owned()
+}
+
+/// Its renderers.
+fn renderers() -> Vec<u32> {
+    processes().into_iter().filter(|pid| command_line(*pid).contains("--type=renderer")).collect()
+}
+
+/// How many browsers there are.
+fn browsers() -> usize {
+    let is_browser = |line: &String| line.contains("--remote-debugging-pipe") && !line.contains("--type=");
+    processes().into_iter().map(command_line).filter(is_browser).count()
+}
+
+/// Processor time of all of it, in seconds: that of what ended included.
+fn processor_s() -> f64 {
+    let ticks = |pid: u32| -> u64 {
+        stat(pid).map_or(0, |stat| stat[11..15].iter().flat_map(|ticks| ticks.parse::<u64>()).sum())
+    };
+    processes().into_iter().map(ticks).sum::<u64>() as f64 / 100.0
+}
+
+/// Waits until nothing of the browser is stopped: what was held back goes on or has ended.
+async fn nothing_is_stopped() {
+    let stopped = || renderers().into_iter().filter_map(stat).any(|stat| stat[0] == "T");
+    for _ in 0..100 {
+        if !stopped() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("a renderer is stopped for good");
 }
 
 cases! {
@@ -122,7 +196,7 @@ cases! {
 
     late_shift(lab) {
         let job = lab.job("/late-shift");
-        let loaded = lab.good(&sitepulse_browser::Job { settle_us: 3_000 * MS, ..job }).await;
+        let loaded = lab.good(&Job { settle_us: 3_000 * MS, ..job }).await;
         assert!(is_about(loaded.load.values.cls, SHIFT), "{loaded:?}");
         assert!(loaded.attribution.shifts[0].at_us >= 900 * MS);
         assert!(loaded.load.observed_us >= 3_900 * MS, "a shift begins the wait anew: {loaded:?}");
@@ -130,7 +204,7 @@ cases! {
 
     session_shifts(lab) {
         let job = lab.job("/session-shifts");
-        let loaded = lab.good(&sitepulse_browser::Job { settle_us: 4_000 * MS, ..job }).await;
+        let loaded = lab.good(&Job { settle_us: 4_000 * MS, ..job }).await;
         assert_eq!(loaded.attribution.shifts.len(), 3, "{loaded:?}");
         assert!(is_about(loaded.load.values.cls, 2.0 * SHIFT), "{loaded:?}");
     }
@@ -139,11 +213,69 @@ cases! {
         let loaded = lab.good(&lab.job("/long-tasks")).await;
         let tbt = loaded.load.values.tbt.unwrap();
         assert!(tbt >= 270 * MS, "{loaded:?}");
-        // What the page itself saw of its tasks, in milliseconds.
-        let told = lab.server.told();
-        let seen: f64 = told.iter().filter_map(|told| told.strip_prefix("blocked=")?.parse::<f64>().ok()).sum();
-        assert!(seen >= 270.0, "{told:?}");
-        assert!((tbt as f64 / 1e3 - seen).abs() < 3.0, "{tbt} {told:?}");
+        let seen = blocked(lab);
+        assert!(seen >= 270.0, "{:?}", lab.server.told());
+        assert!((tbt as f64 / 1e3 - seen).abs() < 3.0, "{tbt} {:?}", lab.server.told());
+    }
+
+    work_takes_longer_on_a_slower_processor(lab) {
+        for (job, factor) in [(lab.job("/work"), 0.9..3.0), (slowed(lab, "/work"), 3.4..7.0)] {
+            lab.server.forget();
+            let watch = async {
+                lab.server.wait_for("works").await;
+                let before = main_threads_ms();
+                let took_ms = wait_to_be_told(lab, "work").await;
+                let worked_ms = main_threads_ms().into_iter().map(|(pid, ms)| ms - before.get(&pid).copied().unwrap_or(ms));
+                (took_ms, worked_ms.fold(0.0, f64::max))
+            };
+            let (loaded, (took_ms, worked_ms)) = tokio::join!(lab.good(&job), watch);
+            println!("work of {worked_ms} ms took {took_ms} ms");
+            // What waits for a processor is not slowed down besides.
+            assert!(factor.contains(&(took_ms / worked_ms)), "{worked_ms} {took_ms} {loaded:?}");
+            let (tbt, seen) = (loaded.load.values.tbt.unwrap(), blocked(lab));
+            // Whole milliseconds of each task.
+            assert!(seen >= took_ms - 7.0 * 51.0 && (tbt as f64 / 1e3 - seen).abs() < 3.0, "{tbt} {seen} {took_ms}");
+        }
+        nothing_is_stopped().await;
+    }
+
+    waiting_takes_as_long_on_a_slower_processor_and_costs_nothing(lab) {
+        let watch = async {
+            lab.server.wait_for("waits").await;
+            let (begun, before) = (sitepulse_daemon::clock::monotonic(), processor_s());
+            wait_to_be_told(lab, "waited").await;
+            let spent_s = processor_s() - before;
+            (spent_s, sitepulse_daemon::clock::monotonic().since(begun).as_secs_f64())
+        };
+        let job = slowed(lab, "/waits");
+        let (loaded, (spent_s, passed_s)) = tokio::join!(lab.good(&job), watch);
+        let waited_ms = told(lab, "waited").unwrap();
+        println!("waits: {spent_s} s of a processor in {passed_s} s, {waited_ms} ms");
+        assert!((3_000.0..4_500.0).contains(&waited_ms), "{waited_ms} {loaded:?}");
+        // Chromium's own way burns three quarters of it.
+        assert!(passed_s >= 2.9 && spent_s < 0.25 * passed_s, "{spent_s} s of a processor in {passed_s} s");
+    }
+
+    a_page_beside_a_slower_one_has_another_browser(lab) {
+        let load = async |job: &Job| {
+            let seat = lab.browser.seat(false).await;
+            lab.browser.load(&seat, job, &Loopback(lab.server.address)).await.unwrap()
+        };
+        let (slow, fast) = (slowed(lab, "/waits"), lab.job("/text"));
+        load(&slow).await;
+        lab.server.forget();
+        assert_eq!(browsers(), 1);
+        let beside = async {
+            lab.server.wait_for("waits").await;
+            load(&fast).await;
+            assert_eq!(told(lab, "waited"), None, "it overlaps");
+        };
+        tokio::join!(load(&slow), beside);
+        assert_eq!(browsers(), 2);
+        load(&fast).await;
+        assert_eq!(browsers(), 2);
+        lab.browser.close().await;
+        assert_eq!(browsers(), 0);
     }
 
     tasks_before_the_first_paint_do_not_block(lab) {
@@ -181,7 +313,7 @@ cases! {
     }
 
     blocking_handler(lab) {
-        let job = sitepulse_browser::Job { interact: vec![click("#blocking")], ..lab.job("/handlers") };
+        let job = Job { interact: vec![click("#blocking")], ..lab.job("/handlers") };
         let loaded = lab.good(&job).await;
         let inp = loaded.load.values.inp.unwrap();
         assert!(inp >= 600 * MS, "{loaded:?}");
@@ -195,7 +327,7 @@ cases! {
     }
 
     waiting_handler(lab) {
-        let job = sitepulse_browser::Job { interact: vec![click("#waiting")], ..lab.job("/handlers") };
+        let job = Job { interact: vec![click("#waiting")], ..lab.job("/handlers") };
         let loaded = lab.good(&job).await;
         assert!(loaded.load.values.inp.unwrap() < 2_000 * MS, "what it fetches is not what it answers: {loaded:?}");
         assert!(loaded.load.observed_us >= 2_500 * MS, "but it is waited for: {loaded:?}");
@@ -208,7 +340,7 @@ cases! {
             Interact::Scroll(100),
             Interact::Wait(DurationUs(100 * MS)),
         ];
-        let loaded = lab.good(&sitepulse_browser::Job { interact, ..lab.job("/handlers") }).await;
+        let loaded = lab.good(&Job { interact, ..lab.job("/handlers") }).await;
         assert!(loaded.load.values.inp.is_some(), "{loaded:?}");
         let told = lab.server.told();
         assert!(told.iter().any(|told| told == "typed=aB%209%C3%BC&trusted=true"), "{told:?}");
@@ -223,7 +355,7 @@ cases! {
             ("/handlers", Interact::Press("Anykey".to_owned()), "no key is called Anykey"),
             ("/covered", click("#below"), "covered by"),
         ] {
-            let job = sitepulse_browser::Job { interact: vec![interact], timeout_us: 10_000 * MS, ..lab.job(path) };
+            let job = Job { interact: vec![interact], timeout_us: 10_000 * MS, ..lab.job(path) };
             let failed = lab.bad(&job).await;
             assert_eq!(why(&failed).0, Cause::InteractionFailed, "{failed:?}");
             assert!(failed.detail.contains(said), "{failed:?}");
@@ -231,7 +363,7 @@ cases! {
     }
 
     consent(lab) {
-        let job = sitepulse_browser::Job {
+        let job = Job {
             consent: Some(click("#accept")),
             settle_us: 2_000 * MS,
             ..lab.job("/consent")
@@ -243,12 +375,12 @@ cases! {
         assert_eq!((values.cls, values.inp), (Some(0), None), "what consent moves is not counted: {loaded:?}");
         assert!(values.lcp.unwrap() >= 1_200 * MS, "what is painted after it is: {loaded:?}");
         assert!(paint(&loaded).element.ends_with("h1"), "{loaded:?}");
-        let none = sitepulse_browser::Job { consent: Some(click("#nothing")), ..lab.job("/text") };
+        let none = Job { consent: Some(click("#nothing")), ..lab.job("/text") };
         assert_eq!(lab.good(&none).await.page.consent, Some(false));
     }
 
     consent_that_nobody_can_give_hides_no_shifts(lab) {
-        let of = |path| sitepulse_browser::Job { consent: Some(click("#accept")), settle_us: 1_500 * MS, ..lab.job(path) };
+        let of = |path| Job { consent: Some(click("#accept")), settle_us: 1_500 * MS, ..lab.job(path) };
         let loaded = lab.good(&of("/transparent-consent")).await;
         assert_eq!((loaded.page.consent, lab.server.told().len()), (Some(false), 0), "{loaded:?}");
         assert!(is_about(loaded.load.values.cls, SHIFT), "{loaded:?}");
@@ -284,7 +416,7 @@ cases! {
 
     error_statuses(lab) {
         for (path, status) in [("/error-500", 500), ("/error-404-empty", 404), ("/error-401", 401)] {
-            let job = sitepulse_browser::Job { screenshot: true, ..lab.job(path) };
+            let job = Job { screenshot: true, ..lab.job(path) };
             let failed = lab.bad(&job).await;
             assert_eq!(why(&failed), (Cause::HttpStatus, Phase::FirstByte), "{failed:?}");
             assert_eq!(failed.page.status, Some(status), "{failed:?}");
@@ -310,7 +442,7 @@ cases! {
             ("nowhere.test", Cause::DnsFailed, Phase::Dns),
             ("closed.test", Cause::ConnectionRefused, Phase::Connect),
         ] {
-            let failed = lab.bad(&sitepulse_browser::Job { url: lab.url(host, "/"), ..lab.job("/") }).await;
+            let failed = lab.bad(&Job { url: lab.url(host, "/"), ..lab.job("/") }).await;
             assert_eq!(why(&failed), (cause, phase), "{failed:?}");
             assert!(failed.detail.contains(": "), "{failed:?}");
         }
@@ -318,10 +450,10 @@ cases! {
 
     certificates(lab) {
         let url = lab.url("page.test", "/text").replace("http:", "https:");
-        let job = sitepulse_browser::Job { url, ..lab.job("/") };
+        let job = Job { url, ..lab.job("/") };
         let failed = lab.bad(&job).await;
         assert_eq!(why(&failed), (Cause::CertificateInvalid, Phase::Tls), "{failed:?}");
-        let loaded = lab.good(&sitepulse_browser::Job { insecure: true, ..job }).await;
+        let loaded = lab.good(&Job { insecure: true, ..job }).await;
         assert!(loaded.load.values.lcp.is_some() && loaded.phases.tls > Some(0), "{loaded:?}");
         assert!(loaded.attribution.ttfb.as_ref().unwrap().tls_us > 0, "{loaded:?}");
     }
@@ -335,7 +467,7 @@ cases! {
 
     timeouts(lab) {
         for (path, phase) in [("/silent", Phase::FirstByte), ("/drip", Phase::Transfer), ("/never-loaded", Phase::Total)] {
-            let failed = lab.bad(&sitepulse_browser::Job { timeout_us: 8_000 * MS, ..lab.job(path) }).await;
+            let failed = lab.bad(&Job { timeout_us: 8_000 * MS, ..lab.job(path) }).await;
             assert_eq!(why(&failed), (Cause::Timeout, phase), "{path}: {failed:?}");
         }
     }
@@ -343,7 +475,7 @@ cases! {
     hangs(lab) {
         for path in ["/hang", "/hang-later"] {
             let begun = std::time::Duration::from_micros(sitepulse_daemon::clock::monotonic().0);
-            let failed = lab.bad(&sitepulse_browser::Job { timeout_us: 8_000 * MS, ..lab.job(path) }).await;
+            let failed = lab.bad(&Job { timeout_us: 8_000 * MS, ..lab.job(path) }).await;
             assert_eq!(why(&failed).0, Cause::Unresponsive, "{path}: {failed:?}");
             let took = std::time::Duration::from_micros(sitepulse_daemon::clock::monotonic().0) - begun;
             assert!(took.as_secs() < 30, "{path}: {took:?}");
@@ -352,17 +484,34 @@ cases! {
         }
     }
 
+    hangs_on_a_slower_processor(lab) {
+        lab.good(&slowed(lab, "/text")).await;
+        for path in ["/hang", "/hang-later"] {
+            let begun = sitepulse_daemon::clock::monotonic();
+            let failed = lab.bad(&Job { timeout_us: 5_000 * MS, ..slowed(lab, path) }).await;
+            assert_eq!(why(&failed).0, Cause::Unresponsive, "{path}: {failed:?}");
+            let took = sitepulse_daemon::clock::monotonic().since(begun);
+            println!("{path}: freed after {took:?}");
+            // The full browser gives it half a second.
+            assert!(took.as_secs_f64() < 6.5, "{path}: {took:?}");
+            nothing_is_stopped().await;
+            lab.good(&slowed(lab, "/text")).await;
+        }
+    }
+
     a_renderer_that_crashes(lab) {
-        let job = lab.job("/crash");
-        let kill = async {
-            lab.server.wait_for("here").await;
-            for pid in renderers() {
-                std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
-            }
-        };
-        let (failed, ()) = tokio::join!(lab.bad(&job), kill);
-        assert_eq!(why(&failed).0, Cause::RendererCrashed, "{failed:?}");
-        lab.good(&lab.job("/text")).await;
+        for job in [lab.job("/crash"), slowed(lab, "/crash-at-work")] {
+            lab.server.forget();
+            let kill = async {
+                lab.server.wait_for("here").await;
+                for pid in renderers() {
+                    std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+                }
+            };
+            let (failed, ()) = tokio::join!(lab.bad(&job), kill);
+            assert_eq!(why(&failed).0, Cause::RendererCrashed, "{failed:?}");
+            lab.good(&lab.job("/text")).await;
+        }
     }
 
     downloads(lab) {
@@ -436,7 +585,7 @@ cases! {
     }
 
     pages_without_rest(lab) {
-        let loaded = lab.good(&sitepulse_browser::Job { timeout_us: 8_000 * MS, ..lab.job("/never-quiet") }).await;
+        let loaded = lab.good(&Job { timeout_us: 8_000 * MS, ..lab.job("/never-quiet") }).await;
         assert_eq!(loaded.load.ended, Ended::Deadline);
         assert!(loaded.load.values.lcp.is_some() && loaded.load.observed_us >= 1_500 * MS, "{loaded:?}");
         let loaded = lab.good(&lab.job("/streams")).await;
@@ -482,7 +631,7 @@ cases! {
     }
 
     a_page_that_lies(lab) {
-        let job = sitepulse_browser::Job { interact: vec![click("#real")], ..lab.job("/hostile") };
+        let job = Job { interact: vec![click("#real")], ..lab.job("/hostile") };
         let loaded = lab.good(&job).await;
         assert_eq!(lab.server.told(), Vec::<String>::new(), "the page sees nothing of the observer");
         let values = loaded.load.values;
@@ -493,7 +642,7 @@ cases! {
 
     a_blank_page(lab) {
         for path in ["/blank", "/blank-script"] {
-            let job = sitepulse_browser::Job { timeout_us: 8_000 * MS, screenshot: true, ..lab.job(path) };
+            let job = Job { timeout_us: 8_000 * MS, screenshot: true, ..lab.job(path) };
             let failed = lab.bad(&job).await;
             assert_eq!(why(&failed), (Cause::NotAPage, Phase::Total), "{failed:?}");
             assert_eq!(failed.detail, "page: nothing was painted within 8 s");
@@ -516,17 +665,17 @@ cases! {
 
     mobile(lab) {
         let profile = Profile::builtin("mobile").unwrap();
-        let job = sitepulse_browser::Job { profile, ..lab.job("/long-tasks") };
+        let job = Job { profile, ..lab.job("/long-tasks") };
         let loaded = lab.good(&job).await;
         // Loops by the clock are not stretched; the network has its floor.
         assert!(loaded.load.values.tbt.unwrap() >= 270 * MS, "{loaded:?}");
         assert!(loaded.load.values.fcp.unwrap() >= 562 * MS, "{loaded:?}");
         let profile = Profile::builtin("mobile").unwrap();
-        let job = sitepulse_browser::Job { profile: profile.clone(), ..lab.job("/late-image") };
+        let job = Job { profile: profile.clone(), ..lab.job("/late-image") };
         let loaded = lab.good(&job).await;
         // 180 kB at 1.6 Mbit/s, twice the latency.
         assert!(loaded.load.values.lcp.unwrap() >= 2_000 * MS, "{loaded:?}");
-        let shift = sitepulse_browser::Job { profile, ..lab.job("/shift") };
+        let shift = Job { profile, ..lab.job("/shift") };
         let loaded = lab.good(&shift).await;
         let expected = 0.5 * 0.4 * 0.2 * 10_000.0;
         assert!(is_about(loaded.load.values.cls, expected), "emulation marks shifts as if there had been input: {loaded:?}");
@@ -534,7 +683,7 @@ cases! {
 
     tapping(lab) {
         let profile = Profile::builtin("mobile").unwrap();
-        let job = sitepulse_browser::Job { profile, interact: vec![click("#blocking")], ..lab.job("/handlers") };
+        let job = Job { profile, interact: vec![click("#blocking")], ..lab.job("/handlers") };
         let loaded = lab.good(&job).await;
         assert!(loaded.load.values.inp.unwrap() >= 200 * MS, "{loaded:?}");
         assert!(loaded.attribution.interactions[0].processing_us >= 199 * MS, "{loaded:?}");
@@ -543,7 +692,7 @@ cases! {
     the_device_is_what_the_profile_says(lab) {
         for name in Profile::NAMES {
             lab.server.forget();
-            lab.good(&sitepulse_browser::Job { profile: Profile::builtin(name).unwrap(), ..lab.job("/device") }).await;
+            lab.good(&Job { profile: Profile::builtin(name).unwrap(), ..lab.job("/device") }).await;
             let told = lab.server.told().join(" ");
             let expected = match name {
                 "mobile" => "412x823@1.75+5",

@@ -26,6 +26,13 @@ const after = (ms, what) => setTimeout(what, ms);
 const painted = what => new PerformanceObserver((list, observer) => {
   if (list.getEntriesByName('first-contentful-paint').length) { observer.disconnect(); setTimeout(what, 0); }
 }).observe({ type: 'paint', buffered: true });
+// A page's own look at its tasks: what each takes beyond 50 ms, after the first paint.
+const seen = () => new PerformanceObserver(list => {
+  const fcp = performance.getEntriesByName('first-contentful-paint')[0].startTime;
+  const beyond = task => Math.max(0, task.startTime + task.duration - Math.max(task.startTime, fcp) - 50);
+  // At once: what was told before is not asked for again.
+  tell('blocked=' + list.getEntries().reduce((sum, task) => sum + beyond(task), 0));
+}).observe({ type: 'longtask', buffered: true });
 </script>";
 
 /// A block of half the width and a fifth of the height, that moves down by its height at `#moves`' command: `move()`.
@@ -82,15 +89,26 @@ pub(crate) fn site(path: &str) -> Answer {
         )),
         "/long-tasks" => page(
             "<h1>Words</h1><script>painted(() => after(100, () => { busy(120); after(30, () => { busy(250); after(30, () => { busy(30); seen(); }); }); }))
-            // Its own look at its tasks: what each takes beyond 50 ms, after the first paint.
-            const seen = () => new PerformanceObserver(list => {
-              const fcp = performance.getEntriesByName('first-contentful-paint')[0].startTime;
-              for (const task of list.getEntries()) {
-                const beyond = task.startTime + task.duration - Math.max(task.startTime, fcp) - 50;
-                if (beyond > 0) tell('blocked=' + beyond);
-              }
-            }).observe({ type: 'longtask', buffered: true });
             </script>",
+        ),
+        // The same work seven times over, whatever the clock says meanwhile.
+        "/work" => page(
+            "<h1>Words</h1><script>
+            const work = () => { let x = 1; for (let i = 0; i < 4000000; i++) x = (x * 1103515245 + 12345) % 2147483648; return x; };
+            const times = [];
+            const next = () => {
+              const begin = performance.now(); work(); times.push(performance.now() - begin);
+              if (times.length < 7) return after(30, next);
+              tell('work=' + times.reduce((a, b) => a + b)); after(30, seen);
+            };
+            painted(() => after(200, () => { tell('works'); after(300, next); }));
+            </script>",
+        ),
+        "/waits" => page(
+            "<h1>Words</h1><script>painted(() => after(300, () => {
+            const begin = performance.now(); tell('waits');
+            fetch('/slow?3000').then(() => tell('waited=' + (performance.now() - begin)));
+            }))</script>",
         ),
         "/task-before-paint" => page("<script>busy(300)</script><h1>Words</h1>"),
         "/slow-first-byte" => page("<h1>Words</h1>").after(700),
@@ -144,6 +162,9 @@ pub(crate) fn site(path: &str) -> Answer {
         "/hang" => page("<h1>Words</h1><script>while (true);</script>"),
         "/hang-later" => page("<h1>Words</h1><script>onload = () => after(100, () => { while (true); })</script>"),
         "/crash" => page("<h1>Words</h1><script>tell('here')</script><img src='/slow?60000'>"),
+        "/crash-at-work" => {
+            page("<h1>Words</h1><script>onload = () => { tell('here'); setInterval(() => busy(300), 10); }</script>")
+        }
         "/download" => {
             Answer::new(200, "Content-Type: application/octet-stream\r\nContent-Disposition: attachment\r\n", "bytes")
         }

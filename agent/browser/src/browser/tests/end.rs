@@ -15,7 +15,7 @@ fn kills() -> usize {
     std::env::var("SITEPULSE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
 }
 
-/// The agent that is killed: has a browser with two pages, one of which hangs, and says which.
+/// The agent that is killed: has a browser with two pages, one of which hangs and rests most of the time, and says which.
 fn be_the_agent(base: &Path) -> ! {
     let form = if std::env::var(FORM).is_ok_and(|form| form == "shell") { Form::HeadlessShell } else { Form::Chromium };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
@@ -25,6 +25,7 @@ fn be_the_agent(base: &Path) -> ! {
         page(&one, "x").await;
         let session = page(&two, HANGS).await;
         hung(&two, &session).await;
+        let _throttled = two.process.slow_down(SLOWEST).await.expect("renderers that may be stopped");
         println!("\npid={}", one.process.pid().expect("its own process"));
         std::future::pending::<Infallible>().await;
     });
@@ -71,6 +72,7 @@ async fn kill_an_agent(test: &str, form: &Form, base: &Path) {
         .expect("a browser");
     let members = tree::tree(pid);
     assert!(members.len() > 4, "{form:?}: {members:?}");
+    until("a renderer rests", || resting(&members)).await;
     agent.kill().expect("it runs");
     agent.wait().expect("it ends");
     all_gone(&members).await;

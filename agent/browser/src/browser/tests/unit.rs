@@ -237,7 +237,7 @@ async fn where_nobody_listens_the_browser_is_started_here_or_the_unit_is_named()
     here.close().await;
     let program = Form::Program("/nonexistent".into());
     let nowhere = browser_with(Options { socket, dir, form: program, ..Options::default() });
-    let failed = nowhere.inner.lease(NO_PROXY).await.expect_err("no browser");
+    let failed = nowhere.inner.lease(NO_PROXY, 0).await.expect_err("no browser");
     assert!(failed.detail.contains("nobody.sock"), "{}", failed.detail);
     assert!(failed.detail.ends_with("systemctl enable --now sitepulse-browser.socket"), "{}", failed.detail);
 }
