@@ -86,9 +86,6 @@ impl Program {
             "--disable-gpu",
             "--disable-hang-monitor",
             "--disable-quic",
-            // No WebGL: without a graphics processor it is drawn by SwiftShader, a compiler whose threads keep the graphics process from locking itself in ("InitializeSandbox()
-            // called with multiple threads"). Without it that process is sandboxed, and takes 15 MiB less.
-            "--disable-software-rasterizer",
             "--disable-sync",
             "--hide-scrollbars",
             "--metrics-recording-only",

@@ -215,7 +215,8 @@ fn the_last_hop_is_not_told_by_the_certificate_of_an_earlier_one() {
     let (end, ending) = serve_tls(last.serve(|_| {}), there());
     let (start, starting) = stapled(to("302 Found", &format!("https://{end}/")));
     let result = follow(start, &["ocsp == 'good'"]);
-    (starting.join().unwrap(), ending.join().unwrap());
+    starting.join().unwrap();
+    ending.join().unwrap();
     assert_eq!((result.state, result.detail.as_str()), (ProbeState::Down, "ocsp: no answer was stapled"));
     assert!(result.facts.certificate_expires.is_some());
     let texts = |key| result.facts.texts_of(key).map(str::to_owned).collect::<Vec<_>>();
@@ -226,7 +227,8 @@ fn the_last_hop_is_not_told_by_the_certificate_of_an_earlier_one() {
     let (end, ending) = serve_each(vec![there()]);
     let (start, starting) = stapled(to("302 Found", &format!("http://{end}/")));
     let result = follow(start, &["certificate.days > 1"]);
-    (starting.join().unwrap(), ending.join().unwrap());
+    starting.join().unwrap();
+    ending.join().unwrap();
     assert_eq!((result.state, result.cause), (ProbeState::Down, Some(Cause::AssertionFailed)), "{}", result.detail);
     assert_eq!((result.facts.certificate_expires, result.facts.number_of(FactKey::ChainLength)), (None, None));
     let told: Vec<_> = TOLD.into_iter().filter(|key| result.facts.texts_of(*key).next().is_some()).collect();
