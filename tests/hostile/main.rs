@@ -53,10 +53,13 @@ fn checks(index: usize, behaviour: &Behaviour, address: SocketAddr) -> String {
             behaviour.redirects
         )
     };
+    let read = |kind: &str, target: &str| format!("kind = \"{kind}\"\n{target}\nexpect = {:?}", behaviour.expect);
     let (meant, other) = match behaviour.scheme {
         Scheme::Http => (http("http", ""), format!("kind = \"websocket\"\nurl = \"ws://{address}/\"")),
         Scheme::Https => (http("https", ""), format!("kind = \"tls\"\naddress = \"{address}\"")),
         Scheme::PlainH2 => (http("http", "http = \"2\"\n"), format!("kind = \"grpc\"\nurl = \"http://{address}\"")),
+        Scheme::Tcp => (read("tcp", &format!("address = \"{address}\"")), http("http", "")),
+        Scheme::WebSocket => (read("websocket", &format!("url = \"ws://{address}/\"")), http("http", "")),
     };
     let mail = match index % 3 {
         0 => Some(format!("kind = \"smtp\"\naddress = \"{address}\"")),
