@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::RwLockReadGuard;
 
 use sitepulse_collector::app::ApplyOptions;
-use sitepulse_collector::book::Book;
-use sitepulse_collector::engine::Engine;
+
+use sitepulse_collector::engine::{BookRead, Engine};
 use sitepulse_collector::ingest::IngestJob;
 use sitepulse_collector::store::{self, series::Sealed};
 use sitepulse_daemon::clock;
