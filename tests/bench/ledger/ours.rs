@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use sitepulse_collector::app::ApplyOptions;
-
 use sitepulse_collector::engine::{BookRead, Engine};
 use sitepulse_collector::ingest::IngestJob;
 use sitepulse_collector::store::{self, series::Sealed};
@@ -62,7 +61,7 @@ impl Ours {
     }
 
     /// The book.
-    pub(crate) fn book(&self) -> RwLockReadGuard<'_, Book> {
+    pub(crate) fn book(&self) -> BookRead<'_> {
         self.engine.shared().book()
     }
 
