@@ -99,7 +99,7 @@ pub(crate) async fn load(lease: &Lease, job: &Job, proxy: &Proxy, rate: Milli) -
         let device = device::page(&job.profile, user_agent, build);
         match visit.run(device, lease, rate).await {
             Ok(()) => return Ok(visit.loaded().await),
-            Err(End::Stop(_)) if !consented && visit.session.story.is_consent_reload() => {
+            Err(End::Stop(_)) if !consented && visit.session.story.is_consent_reload(job.consent.is_some()) => {
                 visit.session.leave().await;
                 consented = true;
             }
@@ -364,7 +364,7 @@ impl Visit<'_> {
             End::Why(why) => why.clone(),
             End::Stop(stop) => failure::of_stop(stop, &self.session.story.traffic.document, &asked),
         };
-        if self.consented && self.session.story.is_consent_reload() {
+        if self.consented && self.session.story.is_consent_reload(self.job.consent.is_some()) {
             detail.push_str("; giving consent loads it anew each time: check it without");
         }
         self.observed_us = clock::monotonic().us_since(self.navigated);

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use sitepulse_collector::book::{Book, Filter};
-use sitepulse_collector::engine::Engine;
 use sitepulse_collector::store::FILE;
 use sitepulse_model::control::ControlEvent;
 use sitepulse_model::id::{AgentNo, CheckNo, Incarnation, Revision};
@@ -47,7 +46,7 @@ pub(super) fn judge(world: &mut World) -> Vec<String> {
         broken.push(format!("{} records were set aside as senseless", book.quarantined()));
     }
     conservation(&book, &world.agents, world.now, &mut broken);
-    rebuilt(&copy, engine, world.now, &mut broken);
+    rebuilt(&copy, &book, world.now, &mut broken);
     figures(&rows, &book, world.now, &mut world.rng.clone(), &mut broken);
     broken.truncate(40);
     broken
@@ -255,9 +254,9 @@ fn conservation(book: &Book, agents: &[Agent], now: i64, broken: &mut Vec<String
 }
 
 /// The book is a function of the tables.
-fn rebuilt(dir: &Path, live: &Engine, now: i64, broken: &mut Vec<String>) {
+fn rebuilt(dir: &Path, live: &Book, now: i64, broken: &mut Vec<String>) {
     let again = collector::open(dir, START.plus_us(now));
-    let (live, again) = (live.shared().book(), again.shared().book());
+    let again = again.shared().book();
     let mut differ = |what: String| broken.push(format!("the book rebuilt from the store differs: {what}"));
     if live.checks().count() != again.checks().count() || live.agents().count() != again.agents().count() {
         differ("other checks or agents".to_owned());

@@ -214,11 +214,13 @@ impl Story {
         }
     }
 
-    /// Whether the page, which was given consent, went to its own address again.
-    pub(crate) fn is_consent_reload(&self) -> bool {
-        let Some(Stop::Away { url, .. }) = &self.stop else { return false };
+    /// Whether the page, which was given consent, went to its own address again. One that reloads itself may be gone before it was told that consent was given:
+    /// where it was to be (`wanted`), that is taken to be why.
+    pub(crate) fn is_consent_reload(&self, wanted: bool) -> bool {
+        let Some(Stop::Away { url, reason, .. }) = &self.stop else { return false };
         let own = cut(&self.traffic.document.url, TEXT_BYTES_MAX);
-        !self.entries.consents_us.is_empty() && url.split('#').next() == own.split('#').next()
+        let given = !self.entries.consents_us.is_empty() || wanted && reason == "reload";
+        given && url.split('#').next() == own.split('#').next()
     }
 
     fn away(&mut self, url: String, after_us: u64) {
@@ -286,11 +288,25 @@ mod tests {
                 story.reported(json!([{ "k": "consent", "t": 300.0 }]), Monotonic(20));
             }
             navigated(&mut story, "M", to);
-            story.is_consent_reload()
+            story.is_consent_reload(false)
         };
         assert!(of(true, "http://a/x") && of(true, "http://a/x#top"));
         assert!(!of(false, "http://a/x"), "by itself");
         assert!(!of(true, "http://a/welcome"), "another address is another page");
+    }
+
+    #[test]
+    fn a_page_may_load_itself_anew_before_it_tells_that_consent_was_given() {
+        let mut story = story();
+        let request = json!({
+            "requestId": "L", "loaderId": "L", "frameId": "F", "type": "Document", "request": { "url": "http://a/x" },
+        });
+        tell(&mut story, "Network.requestWillBeSent", request);
+        navigated(&mut story, "L", "http://a/x");
+        tell(&mut story, "Page.frameRequestedNavigation", json!({ "frameId": "F", "reason": "reload" }));
+        navigated(&mut story, "M", "http://a/x");
+        assert!(story.is_consent_reload(true));
+        assert!(!story.is_consent_reload(false), "nobody meant to give consent");
     }
 
     #[test]
