@@ -3,7 +3,7 @@
 //! The book is a function of the tables: rebuilt by one scan at the start, and from then on updated by the writer after each
 //! commit, so it never shows what a crash could take back. Presence (connected, last seen, status) is the one part that is not
 //! durable; it has a lock for each agent. The book stands behind a `std::sync::RwLock`; no guard is held across an `await`, nor while
-//! the disk works.
+//! the disk works, and no thread that has one asks for another ([`crate::engine::BookRead`]).
 
 mod accounting;
 mod agent;
