@@ -376,14 +376,16 @@ async fn days_without_evidence_are_never_green() {
 #[tokio::test]
 async fn a_regional_outage_is_told_and_never_reads_as_all_fine() {
     let world = World::new().await;
+    // At noon, that no midnight divides the hour of the outage into two bars.
+    let noon = clock::now().0.div_euclid(INTERVAL_US).rem_euclid(DAY) + DAY + DAY / 2;
     for agent in [world.berlin, world.oslo] {
-        world.observe(agent, "secret-check", ProbeState::Up, (4 * DAY, 2 * DAY)).await;
+        world.observe(agent, "secret-check", ProbeState::Up, (4 * DAY, noon)).await;
         world.observe(agent, "other-check", ProbeState::Up, (4 * DAY, 1)).await;
     }
     // One of two agents: no majority.
-    world.observe(world.berlin, "secret-check", ProbeState::Down, (2 * DAY, 2 * DAY - 4)).await;
-    world.observe(world.berlin, "secret-check", ProbeState::Up, (2 * DAY - 4, 2)).await;
-    world.observe(world.oslo, "secret-check", ProbeState::Up, (2 * DAY, 0)).await;
+    world.observe(world.berlin, "secret-check", ProbeState::Down, (noon, noon - 4)).await;
+    world.observe(world.berlin, "secret-check", ProbeState::Up, (noon - 4, 2)).await;
+    world.observe(world.oslo, "secret-check", ProbeState::Up, (noon, 0)).await;
     let page = world.get("/status/public").await.text;
     assert!(page.contains("Everything is operational"), "{page}");
     assert!(page.contains("partial outage 1 h"), "{page}");
