@@ -10,6 +10,7 @@ pub mod access;
 pub mod amendments;
 pub(crate) mod aside;
 pub mod backup;
+mod bits;
 pub mod block;
 pub mod chunk;
 pub mod definition;
@@ -511,9 +512,9 @@ mod tests {
         let reader = Store::open_to_read(dir.path()).unwrap();
         for connection in [store.connection(), &reader.0] {
             let mut statement = connection.prepare("SELECT bucket FROM lease ORDER BY bucket LIMIT ?1").unwrap();
-            for most in 1..5 {
+            for most in 1_i64..5 {
                 let rows = statement.query_map([most], |row| row.get::<_, i64>(0)).unwrap();
-                assert_eq!(rows.count(), most);
+                assert_eq!(rows.count() as i64, most);
             }
             assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
         }

@@ -249,11 +249,14 @@ fn what_an_earlier_build_sealed_is_written_the_same() {
     let (hours, wholes) =
         (bodies("SELECT body FROM rollup WHERE class = 1"), bodies("SELECT body FROM rollup WHERE class = 2"));
     assert_eq!((hours.len(), wholes.len()), (3, 3));
+    // Of version 1: they are read for ever, and written as of today where their day is sealed anew.
     for body in hours {
-        assert_eq!(rollup::encode_hours(&rollup::decode_hours(&body).unwrap()), body);
+        let day = rollup::decode_hours(&body).unwrap();
+        assert_eq!((body[0], rollup::decode_hours(&rollup::encode_hours(&day))), (1, Ok(day)));
     }
     for body in wholes {
-        assert_eq!(rollup::encode_whole(&rollup::decode_whole(&body).unwrap()), body);
+        let whole = rollup::decode_whole(&body).unwrap();
+        assert_eq!((body[0], rollup::decode_whole(&rollup::encode_whole(&whole))), (1, Ok(whole)));
     }
 }
 
