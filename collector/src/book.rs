@@ -303,7 +303,7 @@ impl Book {
     }
 
     /// Takes in one record that is durable, new, valid and not sealed; `arrival` is newer than all before. Records of checks the book does not know change nothing.
-    pub(crate) fn insert_record(&mut self, agent: AgentNo, arrival: Arrival, record: &Record) {
+    pub(crate) fn insert_record(&mut self, agent: AgentNo, arrival: Arrival, record: Record) {
         if let Some(check) = self.checks.get_mut(&record.check()) {
             check.insert_record(agent, arrival, record);
         }

@@ -425,7 +425,7 @@ impl Engine {
                 heard(agent, result.started);
             }
             newest_slot = newest_slot.max(Some(record.scheduled()));
-            book.insert_record(agent, arrival, &record);
+            book.insert_record(agent, arrival, record);
         })?;
         if let Some(first) = unsealed.damaged.first() {
             let count = unsealed.damaged.len();

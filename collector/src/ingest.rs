@@ -212,8 +212,8 @@ impl Engine {
         let known = |(check, agent)| book.pair(check, agent).map(|pair| &pair.series);
         self.alert.note_late(&late, known);
         self.amend.take(&late, known);
-        for ((job, judged), fresh) in jobs.iter_mut().zip(&mut judged).zip(fresh) {
-            for ((index, entry), fresh) in job.batch.entries.iter_mut().enumerate().zip(fresh) {
+        for ((job, judged), fresh) in jobs.into_iter().zip(&mut judged).zip(fresh) {
+            for ((index, mut entry), fresh) in job.batch.entries.into_iter().enumerate().zip(fresh) {
                 let Some(arrival) = fresh else { continue };
                 // The newest result of each agent is shown whole.
                 let report = judged.pages.get_mut(&index).and_then(|page| page.documents.report.take());
@@ -221,7 +221,7 @@ impl Engine {
                     put_report(&mut result.facts, json);
                 }
                 self.alert.note(job.agent, &entry.record, job.received_at);
-                book.insert_record(job.agent, arrival, &entry.record);
+                book.insert_record(job.agent, arrival, entry.record);
             }
         }
         for (check, key) in pending.screenshots {

@@ -199,8 +199,8 @@ impl Check {
         }
     }
 
-    pub(super) fn insert_record(&mut self, agent: AgentNo, arrival: Arrival, record: &Record) {
-        let interval_us = match record {
+    pub(super) fn insert_record(&mut self, agent: AgentNo, arrival: Arrival, record: Record) {
+        let interval_us = match &record {
             Record::Missed(missed) => self.revision(missed.revision).map(|revision| revision.definition.interval_us),
             Record::Result(result) => {
                 if let Some(sample) = Sample::of(result) {

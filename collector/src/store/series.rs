@@ -188,7 +188,7 @@ impl Sealed {
             }
         }
         if let Some(newest) = newest {
-            self.pair.show(newest);
+            self.pair.show(newest.clone());
         }
     }
 }
