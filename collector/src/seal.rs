@@ -422,7 +422,7 @@ impl Engine {
 mod tests {
     use sitepulse_daemon::identity::CertificateAuthority;
     use sitepulse_model::id::{Bucket, Seq};
-    use sitepulse_model::record::{Missed, MissedCause};
+    use sitepulse_model::record::{DropReason, Dropped, Missed, MissedCause};
 
     use super::*;
     use crate::secret::Vault;
@@ -430,33 +430,27 @@ mod tests {
     use crate::store::block::Place;
     use crate::store::rows::Appender;
 
-    /// All that is written waits for one transaction of sealing, so what it takes in of a bucket is bounded, however many pairs wait there and however
-    /// much of each. None of these records is late: no amendment holds a turn back.
-    #[test]
-    fn a_turn_takes_in_a_bounded_part_of_a_bucket_and_in_the_end_all_is_sealed() {
-        const MOST: u64 = 32_000;
-        const PAIRS: u64 = 40;
-        let (records, beside) = (2 * MOST + 6_000, 300);
-        let dir = tempfile::tempdir().unwrap();
-        let now = UtcMicros(1_790_000_000_000_000);
-        let mut store = Store::open(dir.path(), 1, now).unwrap();
+    const NOW: UtcMicros = UtcMicros(1_790_000_000_000_000);
+
+    /// An engine over so many records that are not sealed, of one source; `record` tells the bucket of each. None of them is late: no amendment holds a turn back.
+    fn waiting(dir: &std::path::Path, count: u64, record: impl Fn(u64) -> (u8, Record)) -> Engine {
+        let mut store = Store::open(dir, 1, NOW).unwrap();
         let write = |tables: Tables<'_>| {
             let mut appender = Appender::new(tables, Arrival(0))?;
-            for n in 0..records + beside {
-                let (bucket, check) = if n < records { (5, 1 + n % PAIRS) } else { (6, 1 + PAIRS) };
-                let slot = now.plus_us((n / PAIRS).cast_signed() * 60_000_000);
-                let (check, revision, cause) = (CheckNo(check as u32), Revision(1), MissedCause::Overloaded);
-                let missed = Missed { check, revision, first: slot, last: slot, count: 1, cause };
-                let place = Place { bucket: Bucket(bucket), source: 1, seq: Seq(n) };
-                appender.record(place, &Record::Missed(missed))?;
+            for n in 0..count {
+                let (bucket, record) = record(n);
+                appender.record(Place { bucket: Bucket(bucket), source: 1, seq: Seq(n) }, &record)?;
             }
             appender.finish()
         };
         store.write(write).unwrap();
         store.connection().execute("INSERT INTO source VALUES (0, 1, 1, 7, '', NULL, 0)", []).unwrap();
-        let authority = CertificateAuthority::create(now).unwrap();
-        let mut engine = Engine::rebuild(store, Vault::default(), authority, now, u64::MAX).unwrap();
+        let authority = CertificateAuthority::create(NOW).unwrap();
+        Engine::rebuild(store, Vault::default(), authority, NOW, u64::MAX).unwrap()
+    }
 
+    /// Seals all; of each turn that took in something its portion, and the records that it wrote, whatever the portion says.
+    fn turns(engine: &mut Engine) -> Vec<(Portion, u64)> {
         let mut turns = Vec::new();
         loop {
             let portions = seal::portions(engine.store.read(), engine.arrival).unwrap();
@@ -464,20 +458,61 @@ mod tests {
                 break;
             }
             for prepared in prepare_batch(engine.store.read(), batch(&portions), &Intervals::default()).unwrap() {
-                // What its transaction is about to write, whatever the portion says.
                 let taken: u64 = prepared.pairs.iter().flat_map(|pair| &pair.chunks).map(|chunk| chunk.records).sum();
                 assert!(engine.write_sealed(&prepared).unwrap());
-                turns.extend((taken > 0).then_some((prepared.portion.bucket.0, taken)));
+                turns.extend((taken > 0).then_some((prepared.portion, taken)));
             }
         }
-        assert_eq!(turns, [(5, MOST), (6, beside), (5, MOST), (5, 6_000)]);
         let count = |engine: &Engine, what: &str| -> u64 {
             let sum = format!("SELECT coalesce(sum(records), 0) FROM {what}");
             engine.store.connection().query_row(&sum, [], |row| row.get::<_, i64>(0)).unwrap().unsigned_abs()
         };
-        assert_eq!(count(&engine, "chunk"), records + beside);
+        assert_eq!(count(engine, "chunk"), count(engine, "result"));
         while engine.delete_sealed().unwrap() > 0 {}
-        assert_eq!(count(&engine, "result"), 0);
+        assert_eq!(count(engine, "result"), 0);
+        turns
+    }
+
+    /// All that is written waits for one transaction of sealing, so what it takes in of a bucket is bounded, however many pairs wait there and however
+    /// much of each.
+    #[test]
+    fn a_turn_takes_in_a_bounded_part_of_a_bucket_and_in_the_end_all_is_sealed() {
+        const MOST: u64 = 32_000;
+        const PAIRS: u64 = 40;
+        let (records, beside) = (2 * MOST + 6_000, 300);
+        let dir = tempfile::tempdir().unwrap();
+        let mut engine = waiting(dir.path(), records + beside, |n| {
+            let (bucket, check) = if n < records { (5, 1 + n % PAIRS) } else { (6, 1 + PAIRS) };
+            let slot = NOW.plus_us((n / PAIRS).cast_signed() * 60_000_000);
+            let (check, revision, cause) = (CheckNo(check as u32), Revision(1), MissedCause::Overloaded);
+            (bucket, Record::Missed(Missed { check, revision, first: slot, last: slot, count: 1, cause }))
+        });
+        let turns: Vec<_> = turns(&mut engine).into_iter().map(|(portion, taken)| (portion.bucket.0, taken)).collect();
+        assert_eq!(turns, [(5, MOST), (6, beside), (5, MOST), (5, 6_000)]);
+    }
+
+    /// Few large records are as long a turn as many small ones.
+    #[test]
+    fn a_turn_takes_in_a_bounded_number_of_bytes() {
+        const MOST: u64 = 16 << 20;
+        const RECORDS: u64 = 5_000;
+        let dir = tempfile::tempdir().unwrap();
+        let mut engine = waiting(dir.path(), RECORDS, |n| {
+            let slot = NOW.plus_us(n.cast_signed() * 60_000_000);
+            // Far apart, so that each takes bytes.
+            let seqs: Vec<_> =
+                (0..1_000).map(|gap| (n + gap * 1_000_003) * 1_009).map(|at| (Seq(at), Seq(at))).collect();
+            let count = seqs.len() as u64;
+            let (revision, reason) = (Revision(1), DropReason::SpoolFull);
+            (5, Record::Dropped(Dropped { check: CheckNo(1), revision, first: slot, last: slot, count, reason, seqs }))
+        });
+        let turns = turns(&mut engine);
+        let bytes: Vec<u64> = turns.iter().map(|(portion, _)| portion.bytes).collect();
+        let each = bytes.iter().sum::<u64>() / RECORDS;
+        assert!(each > 4_000 && bytes.len() >= 2, "{bytes:?}");
+        let (last, full) = bytes.split_last().unwrap();
+        assert!(full.iter().all(|bytes| *bytes <= MOST && *bytes > MOST - 2 * each) && *last <= MOST, "{bytes:?}");
+        assert_eq!(turns.iter().map(|(_, taken)| taken).sum::<u64>(), RECORDS);
     }
 
     const MINUTE: i64 = 60 * 1_000_000;
