@@ -231,7 +231,7 @@ fn kill_while(form: &str, busy: Busy) {
     let text = format!("[network]\nallow = [\"loopback\"]\n[browser]\npressure_max = 100\ndir = \"{dir}\"\n");
     std::fs::write(&config, text).expect("writable");
     let mut agent = process::agent();
-    agent.args(["vitals", "--runs", "9", "--timeout", "120s", "--browser", form, "--config"]).arg(&config);
+    agent.args(["vitals", "--runs", "1", "--timeout", "120s", "--browser", form, "--config"]).arg(&config);
     match busy {
         Busy::Loads => agent.arg(site.url("page-loading")).args(["--profile", "desktop", "--no-throttling"]),
         Busy::Hangs => agent.arg(site.url("page-hangs")).args(["--profile", "desktop", "--no-throttling"]),
@@ -241,6 +241,7 @@ fn kill_while(form: &str, busy: Busy) {
     let pid = agent.pid();
     let myself = Seen::of(pid).expect("it runs");
     wait::until(&format!("{form} {busy:?}"), PATIENCE_S, || {
+        assert!(myself.state().is_some(), "it ended by itself: {}", agent.log());
         let asked = |path: &str| site.hits().contains_key(path);
         let in_state = |wanted: char| descendants(pid).into_iter().filter(move |seen| seen.state() == Some(wanted));
         let at_it = match busy {

@@ -55,15 +55,7 @@ fn check(behaviour: &Behaviour, address: SocketAddr) -> AssignedCheck {
             (CheckKind::Tcp(target), "latency >= 0us")
         }
         Scheme::WebSocket => {
-            let target = WebsocketTarget {
-                url: format!("ws://{address}/"),
-                send: None,
-                headers: [].into(),
-                auth: None,
-                subprotocols: Vec::new(),
-                family: Family::Any,
-                tls: TlsOptions::default(),
-            };
+            let target = WebsocketTarget::handshake(format!("ws://{address}/"));
             (CheckKind::Websocket(Box::new(target)), "status == 101")
         }
     };
