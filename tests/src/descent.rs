@@ -1,6 +1,12 @@
 //! What a program started and what became of it, as `/proc` tells: by number and start, never by name.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+use sitepulse_daemon::clock;
+
+/// How long a browser may outlive its agent, in microseconds. It takes some 30 ms.
+const ORPHANED_US_MAX: u64 = 2_000_000;
 
 /// A process that was seen. Its number and when it started name it for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,4 +72,20 @@ pub fn naming(text: &str) -> BTreeSet<Seen> {
         String::from_utf8_lossy(&line).contains(text)
     };
     pids.filter(names).filter_map(Seen::of).collect()
+}
+
+/// Waits until none of a browser's processes runs, for 2 s at most. To be called once its agent's end is known.
+pub fn gone_soon(processes: &BTreeSet<Seen>) {
+    assert!(!processes.is_empty(), "a browser runs");
+    let end = clock::monotonic();
+    loop {
+        // Before the look: where this test itself waits for a processor, it sees late that they are gone.
+        let passed_us = clock::monotonic().us_since(end);
+        let left: Vec<(Seen, char)> = processes.iter().filter_map(|seen| Some((*seen, seen.state()?))).collect();
+        if left.is_empty() {
+            return;
+        }
+        assert!(passed_us < ORPHANED_US_MAX, "of {} processes of the browser: {left:?}", processes.len());
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

@@ -97,7 +97,8 @@ impl Site {
 
 const PAGE: &str = "<!doctype html><title>Shop</title><link rel=icon href=data:,><h1>Welcome to the shop</h1><p>Shoes, hats and gloves.</p>";
 
-const PAGE_LOADING: &str = "<!doctype html><title>Shop</title><link rel=icon href=data:,><h1>Welcome</h1><img src=/never>";
+const PAGE_LOADING: &str =
+    "<!doctype html><title>Shop</title><link rel=icon href=data:,><h1>Welcome</h1><img src=/never>";
 const PAGE_HANGS: &str = "<!doctype html><title>Shop</title><link rel=icon href=data:,><h1>Welcome</h1>\
     <script>new Image().src = '/hung'; setTimeout(() => { while (true) {} }, 50)</script>";
 

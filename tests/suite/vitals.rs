@@ -3,25 +3,19 @@
 //! The host of a test may be busy with other tests: the agents here doubt no figure for that (`pressure_max = 100`). What figures are worth is tested beside
 //! the browser's own code.
 
-use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
-use sitepulse_daemon::clock;
 use sitepulse_model::record::{Cause, FactKey, MissedCause, ProbeResult, ProbeState, Record};
 use sitepulse_model::vitals::report::Report;
 use sitepulse_model::vitals::{Spread, Vital};
 use sitepulse_tests::cluster::Cluster;
-use sitepulse_tests::descent::{Seen, descendants, naming};
+use sitepulse_tests::descent::{descendants, gone_soon};
 use sitepulse_tests::process::{self, Daemon};
 use sitepulse_tests::site::{Mood, Site};
 use sitepulse_tests::{oracle, wait};
 
 const INTERVAL_US: i64 = 10_000_000;
-/// How long a browser may outlive its agent. It takes some 30 ms.
-const ORPHANED_US_MAX: u64 = 2_000_000;
 /// A page in a debug build on a host that builds something else meanwhile.
 const PATIENCE_S: u64 = 300;
 
@@ -73,22 +67,6 @@ fn report(dir: &Path, result: &ProbeResult) -> Report {
 fn screenshots(dir: &Path) -> i64 {
     let db = Connection::open_with_flags(dir.join("collector.db"), OpenFlags::SQLITE_OPEN_READ_WRITE).expect("a store");
     db.query_row("SELECT count(*) FROM screenshot", [], |row| row.get(0)).expect("a count")
-}
-
-/// Waits until none of these runs: from now on they have so long, whatever they do. To be called once their agent's end is known.
-fn gone_soon(processes: &BTreeSet<Seen>) {
-    assert!(!processes.is_empty(), "a browser runs");
-    let end = clock::monotonic();
-    loop {
-        // Before the look: where this test itself waits for a processor, it sees late that they are gone.
-        let passed_us = clock::monotonic().us_since(end);
-        let left: Vec<(Seen, char)> = processes.iter().filter_map(|seen| Some((*seen, seen.state()?))).collect();
-        if left.is_empty() {
-            return;
-        }
-        assert!(passed_us < ORPHANED_US_MAX, "of {} processes of the browser: {left:?}", processes.len());
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]
@@ -199,82 +177,6 @@ fn a_killed_agent_leaves_no_browser_and_its_run_is_missed() {
     let store = oracle::read(&cluster.collector_dir(), INTERVAL_US);
     assert_eq!(store.unaccounted(INTERVAL_US), Vec::<String>::new());
     assert_eq!(store.count(ProbeState::Down), 0, "a kill is never `down`");
-}
-
-/// What a page does when its agent is killed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Busy {
-    /// It waits for a picture.
-    Loads,
-    /// It never lets go of the processor.
-    Hangs,
-    /// It is stopped, as a slow processor is pretended: whoever was to let it go on is gone.
-    Rests,
-}
-
-#[test]
-fn a_killed_agent_leaves_no_process_of_either_form_whatever_its_page_does() {
-    for form in ["headless-shell", "chromium"] {
-        for busy in [Busy::Loads, Busy::Hangs, Busy::Rests] {
-            kill_while(form, busy);
-        }
-    }
-}
-
-fn kill_while(form: &str, busy: Busy) {
-    let site = Site::start();
-    // Every user may enter it, and all processes of the browser name it.
-    let base = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
-    std::fs::set_permissions(base.path(), PermissionsExt::from_mode(0o755)).expect("its mode");
-    let config = base.path().join("agent.toml");
-    let dir = base.path().display().to_string();
-    let text = format!("[network]\nallow = [\"loopback\"]\n[browser]\npressure_max = 100\ndir = \"{dir}\"\n");
-    std::fs::write(&config, text).expect("writable");
-    let mut agent = process::agent();
-    agent.args(["vitals", "--runs", "1", "--timeout", "120s", "--browser", form, "--config"]).arg(&config);
-    match busy {
-        Busy::Loads => agent.arg(site.url("page-loading")).args(["--profile", "desktop", "--no-throttling"]),
-        Busy::Hangs => agent.arg(site.url("page-hangs")).args(["--profile", "desktop", "--no-throttling"]),
-        Busy::Rests => agent.arg(site.url("page-hangs")).args(["--profile", "mobile"]),
-    };
-    let mut agent = Daemon::start(&mut agent, &base.path().join("agent.log"));
-    let pid = agent.pid();
-    let myself = Seen::of(pid).expect("it runs");
-    wait::until(&format!("{form} {busy:?}"), PATIENCE_S, || {
-        assert!(myself.state().is_some(), "it ended by itself: {}", agent.log());
-        let asked = |path: &str| site.hits().contains_key(path);
-        let in_state = |wanted: char| descendants(pid).into_iter().filter(move |seen| seen.state() == Some(wanted));
-        let at_it = match busy {
-            Busy::Loads => asked("never"),
-            // The same process is at work at each look.
-            Busy::Hangs => {
-                asked("hung")
-                    && in_state('R').any(|seen| {
-                        (0..20).all(|_| {
-                            std::thread::sleep(Duration::from_millis(10));
-                            seen.state() == Some('R')
-                        })
-                    })
-            }
-            // With the agent stopped, nobody lets it go on before the agent is killed.
-            Busy::Rests => {
-                asked("hung") && agent.signal("-STOP") && {
-                    wait::until("the agent is stopped", PATIENCE_S, || {
-                        if myself.is_stopped() { Ok(()) } else { Err(myself.state()) }
-                    });
-                    let rests = in_state('T').next().is_some();
-                    rests || !agent.signal("-CONT")
-                }
-            }
-        };
-        if at_it { Ok(()) } else { Err(agent.log()) }
-    });
-    let mut browser = descendants(pid);
-    // Those that Chromium parts from itself (its crash handlers) are nobody's children.
-    browser.extend(naming(&dir).into_iter().filter(|seen| *seen != myself));
-    agent.kill_hard();
-    gone_soon(&browser);
-    assert_eq!(naming(&dir), BTreeSet::new(), "{form} {busy:?}");
 }
 
 #[test]

@@ -32,5 +32,9 @@ pub fn keep(program: &[OsString]) -> std::io::Result<u8> {
         std::thread::Builder::new().name("keeper".to_owned()).spawn(obey)?;
     }
     let status = browser.wait()?;
-    Ok(status.code().or(status.signal().map(|signal| 128 + signal)).and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+    Ok(status
+        .code()
+        .or(status.signal().map(|signal| 128 + signal))
+        .and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(1))
 }

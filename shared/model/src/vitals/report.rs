@@ -360,9 +360,13 @@ mod tests {
         let host = Host { pressure_others: Some(10), pressure_during: Some(700), ..Host::default() };
         assert_eq!((host.pressure_judged(), Host { shared: true, ..host }.pressure_judged()), (Some(10), Some(700)));
         assert!(report.cpu_throttling().is_empty(), "older builds did not tell");
-        let told = r#"{"loads":[{"cpu_throttling":"rest"},{"cpu_throttling":"chromium"},{"cpu_throttling":"rest"},{}]}"#;
+        let told =
+            r#"{"loads":[{"cpu_throttling":"rest"},{"cpu_throttling":"chromium"},{"cpu_throttling":"rest"},{}]}"#;
         let told: Report = serde_json::from_str(told).unwrap();
-        assert_eq!(told.cpu_throttling().into_iter().collect::<Vec<_>>(), [CpuThrottling::Rest, CpuThrottling::Chromium]);
+        assert_eq!(
+            told.cpu_throttling().into_iter().collect::<Vec<_>>(),
+            [CpuThrottling::Rest, CpuThrottling::Chromium]
+        );
         assert_eq!(serde_json::from_str::<Report>(&told.to_json()).unwrap(), told);
         let newer = r#"{"loads":[{"ended":"quiet","battery":7}],"weather":"fair"}"#;
         assert_eq!(serde_json::from_str::<Report>(newer).unwrap().loads[0].ended, Ended::Quiet, "a newer build's");

@@ -67,8 +67,11 @@ fn the_unit_limits_the_memory_by_the_host_and_slows_nothing_down_for_it() {
 }
 
 /// What systemd does for `Accept=yes`: one browser for each connection, which is its standard input.
+#[derive(Default)]
 struct Acceptor {
     children: Vec<Child>,
+    /// Where the program is that keeps them: memory may be no place to run one from.
+    folders: Vec<tempfile::TempDir>,
 }
 
 impl Acceptor {
@@ -85,7 +88,11 @@ impl Acceptor {
         let mut words: Vec<String> = vec!["/bin/sh".into(), "-c".into(), BECOME.into(), "sh".into()];
         if kept {
             // The user of the browser may not be able to enter the folder that this test is in.
-            let program = profile.with_extension("keeper");
+            let folder = tempfile::tempdir().expect("a folder");
+            let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(folder.path(), all).expect("its mode");
+            let program = folder.path().join("keeper");
+            self.folders.push(folder);
             std::fs::copy(std::env::current_exe().expect("this test"), &program).expect("a copy");
             words = vec![program.to_string_lossy().into_owned(), "--exact".into(), kept_test(), "--nocapture".into()];
         } else {
@@ -120,7 +127,7 @@ async fn a_browser_behind_a_socket_loads_and_ends_with_its_connection() {
     let listener = UnixListener::bind(&path).expect("a socket");
     let folder = base.path().to_owned();
     let acceptor = std::thread::spawn(move || {
-        let mut acceptor = Acceptor { children: Vec::new() };
+        let mut acceptor = Acceptor::default();
         for number in 0..2 {
             acceptor.accept(&listener, &folder.join(format!("profile-{number}")));
         }
@@ -174,7 +181,7 @@ fn a_browser_of_another_user_rests_at_the_agent_s_word_and_ends_with_it() {
             let listener = UnixListener::bind(&path).expect("a socket");
             let profile = base.path().join("profile");
             let accept = std::thread::spawn(move || {
-                let mut acceptor = Acceptor { children: Vec::new() };
+                let mut acceptor = Acceptor::default();
                 acceptor.accept_by(&listener, &profile, kept);
                 acceptor
             });
@@ -279,7 +286,7 @@ async fn a_renderer_that_is_lost_beside_others_in_a_unit_is_repeated_and_alone_i
     let listener = UnixListener::bind(&path).expect("a socket");
     let profile = base.path().join("profile");
     let accept = std::thread::spawn(move || {
-        let mut acceptor = Acceptor { children: Vec::new() };
+        let mut acceptor = Acceptor::default();
         acceptor.accept(&listener, &profile);
         acceptor
     });
