@@ -8,6 +8,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use sitepulse_browser::keeper;
@@ -218,7 +219,7 @@ fn execute(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::KeepBrowser { program } => {
             logging::init(Some("warn"))?;
-            match keeper::keep(&program)? {
+            match keeper::keep(&program).context("keep-browser, with an agent's connection as its standard input")? {
                 0 => Ok(Exit::Ok),
                 code => Err(Fatal::new(Exit::Failure, format!("the browser ended with {code}")).into()),
             }

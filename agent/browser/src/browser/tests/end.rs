@@ -47,8 +47,8 @@ fn an_agent_that_is_killed_leaves_no_process_and_its_folder_goes_with_the_next_s
     runtime.block_on(async {
         for form in FORMS {
             let base = base();
-            for _ in 0..kills() {
-                kill_an_agent(&name, &form, base.path()).await;
+            for round in 0..kills() {
+                kill_an_agent(&name, &form, base.path(), round % 2 == 1).await;
             }
             let browser = browser(&form, base.path());
             let lease = lease(&browser).await;
@@ -60,7 +60,8 @@ fn an_agent_that_is_killed_leaves_no_process_and_its_folder_goes_with_the_next_s
     });
 }
 
-async fn kill_an_agent(test: &str, form: &Form, base: &Path) {
+/// `hangs`: its browser itself is stopped, so that it cannot see that its pipe was closed.
+async fn kill_an_agent(test: &str, form: &Form, base: &Path, hangs: bool) {
     let mut agent = Command::new(std::env::current_exe().expect("this test"))
         .args(["--exact", test, "--nocapture"])
         .env(FORM, if *form == Form::HeadlessShell { "shell" } else { "full" })
@@ -76,6 +77,9 @@ async fn kill_an_agent(test: &str, form: &Form, base: &Path) {
     let members = tree::tree(pid);
     assert!(members.len() > 4, "{form:?}: {members:?}");
     until("a renderer rests", || resting(&members)).await;
+    if hangs {
+        stop(pid);
+    }
     agent.kill().expect("it runs");
     agent.wait().expect("it ends");
     // Those that Chromium parts from itself (its crash handlers) name the folder.
