@@ -83,9 +83,9 @@ pub(crate) fn offered(agent: impl AsFd) -> Result<Option<UnixStream>> {
     let mut beside = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
     recvmsg(agent, &mut [IoSliceMut::new(&mut byte)], &mut beside, RecvFlags::PEEK | RecvFlags::CMSG_CLOEXEC)?;
-    let mut ends = beside.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut ends) => ends.next(),
-        _ => None,
+    let mut ends = beside.drain().filter_map(|message| {
+        let RecvAncillaryMessage::ScmRights(mut ends) = message else { return None };
+        ends.next()
     });
     Ok(ends.next().map(|end: OwnedFd| UnixStream::from(end)))
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::{TcpListener, UdpSocket};
 use std::thread::JoinHandle;
 
-use sitepulse_model::check::{CheckKind, Family, TcpTarget, TlsOptions, UdpTarget, WebsocketTarget};
+use sitepulse_model::check::{CheckKind, Family, TcpTarget, UdpTarget, WebsocketTarget};
 use sitepulse_model::record::ProbeState;
 use tokio_tungstenite::tungstenite::{Message, accept};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rustls::ServerConnection;
-use sitepulse_model::check::{Auth, CheckKind, TlsOptions};
+use sitepulse_model::check::{Auth, CheckKind};
 use sitepulse_model::record::{ProbeResult, ProbeState};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};

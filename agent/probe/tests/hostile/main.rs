@@ -21,8 +21,7 @@ use std::time::Duration;
 use rustls::RootCertStore;
 use sitepulse_daemon::address::Policy;
 use sitepulse_model::check::{
-    AssignedCheck, CheckDefinition, CheckKind, Family, HttpTarget, HttpVersion, SecretText, TcpTarget, TlsOptions,
-    WebsocketTarget,
+    AssignedCheck, CheckDefinition, CheckKind, Family, HttpTarget, HttpVersion, SecretText, TcpTarget, WebsocketTarget,
 };
 use sitepulse_model::control::Weight;
 use sitepulse_model::expect::Expectation;
