@@ -3,12 +3,15 @@
 mod probe;
 mod vitals;
 
+use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
+use sitepulse_browser::keeper;
 use sitepulse_daemon::exit::{Exit, Fatal};
 use sitepulse_daemon::lock::{DataDirLock, LockError};
 use sitepulse_daemon::{clock, instant, logging};
@@ -133,6 +136,13 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Start a browser for an agent of another user, and stay beside it (systemd does this).
+    #[command(hide = true)]
+    KeepBrowser {
+        /// The browser and its flags.
+        #[arg(last = true, required = true)]
+        program: Vec<OsString>,
+    },
     /// Set the weight of this agent's vote (0 to 1000; 0 is watched, but never counted).
     #[command(after_help = "Examples:\n  sitepulse-agent weight 2\n  sitepulse-agent weight 0.5 --check shop")]
     Weight {
@@ -206,6 +216,13 @@ fn execute(cli: Cli) -> anyhow::Result<Exit> {
             let outcome = vitals::vitals(&args, &runtime);
             runtime.shutdown_background();
             outcome
+        }
+        Command::KeepBrowser { program } => {
+            logging::init(Some("warn"))?;
+            match keeper::keep(&program).context("keep-browser, with an agent's connection as its standard input")? {
+                0 => Ok(Exit::Ok),
+                code => Err(Fatal::new(Exit::Failure, format!("the browser ended with {code}")).into()),
+            }
         }
         Command::RunNow { check, output } => ask(cli.data_dir, &Request::RunNow { check }, &output),
         Command::Join { token, name, output } => {

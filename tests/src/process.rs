@@ -144,10 +144,14 @@ impl Daemon {
 
     /// SIGTERM, and waits at most 20 s for the end.
     pub fn stop(&mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        let status = Command::new("kill").arg("-TERM").arg(pid).status().expect("kill runs");
-        assert!(status.success() || self.ended().is_some(), "the child cannot be signalled");
+        let sent = self.signal("-TERM");
+        assert!(sent || self.ended().is_some(), "the child cannot be signalled");
         self.wait_for_end(20)
+    }
+
+    /// Sends a signal, as `-STOP`. Whether that could be.
+    pub fn signal(&self, signal: &str) -> bool {
+        Command::new("kill").arg(signal).arg(self.child.id().to_string()).status().expect("kill runs").success()
     }
 
     /// Waits for it to end by itself.

@@ -1,7 +1,7 @@
 //! A web site on loopback that counts who asks and can be told to fail.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,8 @@ use std::time::Duration;
 /// How the site answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mood {
-    /// 200 and a small page; below `page`, one that a browser shows.
+    /// 200 and a small page; below `page`, one that a browser shows: `page-loading` asks for `never`, which is not answered, and `page-hangs` for `hung` before it
+    /// never lets go of the processor.
     Well,
     /// 503.
     Ill,
@@ -96,6 +97,11 @@ impl Site {
 
 const PAGE: &str = "<!doctype html><title>Shop</title><link rel=icon href=data:,><h1>Welcome to the shop</h1><p>Shoes, hats and gloves.</p>";
 
+const PAGE_LOADING: &str =
+    "<!doctype html><title>Shop</title><link rel=icon href=data:,><h1>Welcome</h1><img src=/never>";
+const PAGE_HANGS: &str = "<!doctype html><title>Shop</title><link rel=icon href=data:,><h1>Welcome</h1>\
+    <script>new Image().src = '/hung'; setTimeout(() => { while (true) {} }, 50)</script>";
+
 fn answer(stream: &TcpStream, state: &State) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut reader = BufReader::new(stream.try_clone()?);
@@ -110,11 +116,33 @@ fn answer(stream: &TcpStream, state: &State) -> std::io::Result<()> {
     let mood = *state.mood.lock().expect("no test panics while it holds this");
     let mut stream = stream;
     match mood {
-        Mood::Well if path.starts_with("page") => write!(
-            stream,
-            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{PAGE}",
-            PAGE.len()
-        ),
+        Mood::Well if path == "never" => {
+            while !state.ended.load(Ordering::SeqCst) {
+                match reader.fill_buf() {
+                    Ok([]) => break,
+                    Ok(more) => {
+                        let more = more.len();
+                        reader.consume(more);
+                    }
+                    // Whoever asked waits on.
+                    Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        }
+        Mood::Well if path.starts_with("page") => {
+            let page = match path.as_str() {
+                "page-loading" => PAGE_LOADING,
+                "page-hangs" => PAGE_HANGS,
+                _ => PAGE,
+            };
+            let length = page.len();
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{page}"
+            )
+        }
         Mood::Well => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\nWelcome"),
         Mood::Ill => stream.write_all(b"HTTP/1.1 503 Nope\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
         Mood::Mute => Ok(()),

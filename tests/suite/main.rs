@@ -4,6 +4,7 @@ mod agent_cli;
 mod alerting_console;
 mod backup;
 mod bad_input;
+mod browser_end;
 mod console;
 mod console_checks;
 mod console_windows;

@@ -165,7 +165,7 @@ impl Browser {
         // Nobody tells of a unit's memory: where pages share it, each may be the one that is ended for it.
         let limited = (lease.process.pid().is_none() && host.parallel > 1).then_some(host.parallel);
         let culls = lease.process.culls();
-        if lease.process.throttle.is_refused() {
+        if !lease.process.rests() {
             self.inner.rests.store(false, Ordering::Relaxed);
         }
         lease.end().await;
@@ -255,7 +255,7 @@ impl Inner {
             }
         };
         tracing::info!(pid = process.pid(), "{} runs", process.build);
-        self.rests.store(process.pid().is_some(), Ordering::Relaxed);
+        self.rests.store(process.rests(), Ordering::Relaxed);
         self.tasks.spawn("browser watch", watch(Arc::downgrade(self), lane, Arc::downgrade(&process)));
         let tenant = Tenant::of(&process);
         slot.current = Some(process);

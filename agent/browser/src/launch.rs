@@ -33,7 +33,8 @@ use crate::launch::program::Program;
 use crate::launch::spent::Spent;
 use crate::launch::words::Words;
 use crate::options::{Options, UNIT_SOCKET};
-use crate::throttle::{Throttle, Throttled};
+use crate::throttle::kept::Kept;
+use crate::throttle::{Throttle, Throttled, Whose};
 
 /// Processes and threads of the browser's own user, where it has one: a browser with a dozen pages has three hundred.
 const THREADS_MAX: u32 = 4_096;
@@ -72,8 +73,8 @@ pub(crate) struct Process {
     pub(crate) touched_us: AtomicU64,
     /// Told when a load begins.
     pub(crate) used: Arc<Notify>,
-    /// Slows its renderers down.
-    pub(crate) throttle: Throttle,
+    /// Slows its renderers down, where that can be done.
+    pub(crate) throttle: Option<Throttle>,
     own: Option<Own>,
 }
 
@@ -135,7 +136,9 @@ pub(crate) async fn launch(options: &Options, tasks: &TaskSet) -> Result<Process
             Ok(socket) => {
                 let place = format!("the browser behind {}", path.display());
                 let end = "see: journalctl -u 'sitepulse-browser@*'";
-                return greet(socket, None, None, (options, tasks), (&place, end)).await;
+                // An error is met again by what is written next.
+                let throttle = Kept::offer(&socket).ok().map(|kept| Throttle::new(Whose::Kept(Arc::new(kept))));
+                return greet(socket, throttle, None, None, (options, tasks), (&place, end)).await;
             }
             // The default, on a host that has no such units.
             Err(_) if path == Path::new(UNIT_SOCKET) && !path.exists() && !under_systemd() => {}
@@ -168,12 +171,14 @@ async fn start(options: &Options, tasks: &TaskSet) -> Result<Process, String> {
     tasks.spawn("browser words", async move { listener.listen(stderr).await });
     let place = program.path.display().to_string();
     let hint = "run it by hand as the agent's user to see why";
-    greet(socket, Some(own), Some(words), (options, tasks), (&place, hint)).await
+    let throttle = Throttle::new(Whose::Own(own.pid));
+    greet(socket, Some(throttle), Some(own), Some(words), (options, tasks), (&place, hint)).await
 }
 
 /// Begins to talk, and waits until the browser says who it is.
 async fn greet(
     socket: UnixStream,
+    throttle: Option<Throttle>,
     own: Option<Own>,
     words: Option<Words>,
     (options, tasks): (&Options, &TaskSet),
@@ -197,7 +202,7 @@ async fn greet(
         spent: tokio::sync::Mutex::default(),
         touched_us: AtomicU64::new(clock::monotonic().0),
         used: Arc::default(),
-        throttle: Throttle::default(),
+        throttle,
         own,
     };
     let failed = |why: String, told: Option<String>| {
@@ -337,9 +342,13 @@ impl Process {
 
     /// Slows its renderers down, which must be wanted of none of its loads or of all; the page's own is to be there. `None` where that cannot be done.
     pub(crate) async fn slow_down(self: &Arc<Self>, rate: Milli) -> Option<Throttled> {
-        let pid = self.pid()?;
         let process = self.clone();
-        tokio::task::spawn_blocking(move || process.throttle.begin(pid, rate)).await.ok()?
+        tokio::task::spawn_blocking(move || process.throttle.as_ref()?.begin(rate)).await.ok()?
+    }
+
+    /// Whether its renderers can be slowed down, as far as is known.
+    pub(crate) fn rests(&self) -> bool {
+        self.throttle.as_ref().is_some_and(|throttle| !throttle.is_refused())
     }
 
     /// What was ended of it so far.

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`browser`] is the one warm browser of an agent and who may use it when; [`launch`] starts it and [`cdp`] talks to it; [`proxy`] is the only
 //! way out that it has, through a [`gate`] that the caller keeps; [`load`] is one page from a fresh context to its figures; [`throttle`] pretends a slower processor; [`pressure`] says whether
-//! the host had the time to measure.
+//! the host had the time to measure. [`keeper`] is the agent's program beside a browser that is another user's.
 //!
 //! Nothing here knows checks, schedules or collectors. What a page does is data, never an error of the agent: a [`Failed`] load has a cause from the
 //! same closed list as any other probe.
@@ -12,6 +12,7 @@
 pub mod browser;
 mod cdp;
 pub mod gate;
+pub mod keeper;
 mod launch;
 mod load;
 pub mod options;

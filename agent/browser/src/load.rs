@@ -37,7 +37,7 @@ use sitepulse_daemon::clock::{self, Monotonic};
 use sitepulse_model::check::Interact;
 use sitepulse_model::record::{Cause, Phase};
 use sitepulse_model::vitals::profile::Milli;
-use sitepulse_model::vitals::report::Ended;
+use sitepulse_model::vitals::report::{CpuThrottling, Ended};
 
 use self::act::Undone;
 use self::failure::Why;
@@ -89,6 +89,7 @@ pub(crate) async fn load(lease: &Lease, job: &Job, proxy: &Proxy, rate: Milli) -
             observe_by,
             navigated: clock::monotonic(),
             throttled: None,
+            cpu_throttling: None,
             quiet: false,
             observed_us: 0,
             framed: false,
@@ -120,6 +121,8 @@ struct Visit<'a> {
     navigated: Monotonic,
     /// Slows the page down, where the browser does not do that itself.
     throttled: Option<Throttled>,
+    /// How it was slowed down, if it was.
+    cpu_throttling: Option<CpuThrottling>,
     /// Whether the page came to rest.
     quiet: bool,
     observed_us: u64,
@@ -217,7 +220,9 @@ impl Visit<'_> {
         if rate == self.job.profile.cpu {
             self.throttled = lease.process.slow_down(rate).await;
         }
+        self.cpu_throttling = Some(CpuThrottling::Rest);
         if self.throttled.is_none() {
+            self.cpu_throttling = Some(CpuThrottling::Chromium);
             tracing::debug!("{}: the browser slows the processor down itself", self.job.url);
             self.session.call_everywhere(device::processor(&self.job.profile)).await?;
         }

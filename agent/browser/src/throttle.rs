@@ -15,9 +15,11 @@
 //! ends a namespace with its first process, whether its processes are stopped or not. So a renderer that rests when the agent or the browser is
 //! killed ends with the browser, as any other. Whatever else happens here, its end lets go on what it stopped: `Drop` sees to it.
 //!
-//! A browser that is not this agent's child, one without its sandbox, or a kernel that keeps no account of threads: then it is Chromium's way.
+//! A browser of another user (one that comes from a socket) is slowed down by whoever keeps it there, at the agent's word ([`kept`]): the same code on the other side.
+//! A browser that nobody keeps, one without its sandbox, or a kernel that keeps no account of threads: then it is Chromium's way.
 
 mod debt;
+pub(crate) mod kept;
 mod renderers;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +28,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use sitepulse_daemon::clock;
 use sitepulse_model::vitals::profile::Milli;
 
+use self::kept::Kept;
 use self::renderers::Renderers;
 
 /// The thread calls nothing deep.
@@ -34,10 +37,20 @@ const THREAD_STACK_BYTES: usize = 128 << 10;
 const LIST_EVERY_US: u64 = 15_000;
 
 /// Slows the renderers of one browser down, while somebody wants that.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Throttle {
+    browser: Whose,
     shared: Arc<Shared>,
     refused: AtomicBool,
+}
+
+/// Who may stop a browser's processes.
+#[derive(Debug)]
+pub(crate) enum Whose {
+    /// This process, whose child it is.
+    Own(i32),
+    /// Whoever keeps it.
+    Kept(Arc<Kept>),
 }
 
 #[derive(Debug, Default)]
@@ -63,9 +76,18 @@ impl Shared {
 
 /// A load that is slowed down, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Throttled(Arc<Shared>);
+pub(crate) enum Throttled {
+    /// By this process.
+    Here(#[expect(dead_code, reason = "dropped, it goes on")] Here),
+    /// By whoever keeps the browser.
+    There(#[expect(dead_code, reason = "dropped, it goes on")] kept::There),
+}
 
-impl Drop for Throttled {
+/// A load that is slowed down by this process.
+#[derive(Debug)]
+pub(crate) struct Here(Arc<Shared>);
+
+impl Drop for Here {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.loads -= 1;
@@ -76,12 +98,19 @@ impl Drop for Throttled {
 }
 
 impl Throttle {
-    /// Slows the renderers of the browser `root` down by `rate`, those included that it has yet to start. One of them, the page's own, is to be there. All who want
+    pub(crate) fn new(browser: Whose) -> Self {
+        Self { browser, shared: Arc::default(), refused: AtomicBool::default() }
+    }
+
+    /// Slows the browser's renderers down by `rate`, those included that it has yet to start. One of them, the page's own, is to be there. All who want
     /// that at once must want the same rate. `None` where it cannot be done.
     ///
-    /// Reads a few hundred small files.
-    pub(crate) fn begin(&self, root: i32, rate: Milli) -> Option<Throttled> {
-        let throttled = self.try_begin(root, rate);
+    /// Reads a few hundred small files, or waits until somebody else did.
+    pub(crate) fn begin(&self, rate: Milli) -> Option<Throttled> {
+        let throttled = match &self.browser {
+            Whose::Own(root) => self.try_begin(*root, rate).map(Throttled::Here),
+            Whose::Kept(kept) => kept.begin(rate).map(Throttled::There),
+        };
         self.refused.store(throttled.is_none(), Ordering::Relaxed);
         throttled
     }
@@ -91,7 +120,7 @@ impl Throttle {
         self.refused.load(Ordering::Relaxed)
     }
 
-    fn try_begin(&self, root: i32, rate: Milli) -> Option<Throttled> {
+    fn try_begin(&self, root: i32, rate: Milli) -> Option<Here> {
         let renderers = Renderers::find(root)?;
         let mut state = self.shared.state();
         if !state.works {
@@ -105,7 +134,7 @@ impl Throttle {
         }
         state.loads += 1;
         drop(state);
-        Some(Throttled(self.shared.clone()))
+        Some(Here(self.shared.clone()))
     }
 }
 

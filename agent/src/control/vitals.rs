@@ -3,7 +3,7 @@
 use serde::Serialize;
 use sitepulse_model::record::{FactKey, Facts, ProbeResult};
 use sitepulse_model::vitals::profile::{Profile, Thresholds};
-use sitepulse_model::vitals::report::{Attribution, Host, Load, Page, Report};
+use sitepulse_model::vitals::report::{Attribution, CpuThrottling, Host, Load, Page, Report};
 use sitepulse_model::vitals::{CLS_SCALE, Rating, Spread, Vital};
 
 use crate::engine::BUILD;
@@ -142,7 +142,12 @@ pub fn explained(report: &Report) -> String {
     let mut rows: Vec<(&str, String)> = Vec::new();
     let counted = report.loads.iter().filter(|load| !load.low_confidence && load.failure.is_empty()).count();
     let device = report.profile.as_ref().map_or("", |profile| profile.name.as_str());
-    rows.push(("lab", format!("{device}, {counted} of {} loads count, {}", report.loads.len(), report.browser)));
+    let ways = report.cpu_throttling().into_iter().map(|way| match way {
+        CpuThrottling::Rest => ", processor slowed down by rest",
+        CpuThrottling::Chromium => ", processor slowed down by Chromium",
+    });
+    let ways: String = ways.collect();
+    rows.push(("lab", format!("{device}, {counted} of {} loads count, {}{ways}", report.loads.len(), report.browser)));
     if let Some(attribution) = &report.attribution {
         attributed(attribution, &mut rows);
     }
@@ -236,6 +241,7 @@ mod tests {
     fn measured() -> (ProbeResult, Report) {
         let load = Load {
             values: Values { lcp: Some(1_210_000), ..Values::default() },
+            cpu_throttling: Some(CpuThrottling::Rest),
             host: Host { cpus: 2, parallel: 1, pressure_others: Some(31), ..Host::default() },
             ..Load::default()
         };
@@ -306,6 +312,7 @@ mod tests {
             (Some("lab"), Some(2))
         );
         assert_eq!(json["provenance"]["profile"]["cpu"], 4);
+        assert_eq!(json["provenance"]["loads"][1]["cpu_throttling"], "rest");
         assert_eq!(json["host"]["pressure_others"], 31);
         let keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
         let expected = "url profile runs state cause lcp_ms cls inp_ms tbt_ms fcp_ms ttfb_ms explanation attribution page provenance host";
@@ -328,7 +335,7 @@ FCP           -
 TTFB          -
 ";
         assert_eq!(table, expected);
-        let expected = "lab            mobile, 1 of 2 loads count, HeadlessChrome/156
+        let expected = "lab            mobile, 1 of 2 loads count, HeadlessChrome/156, processor slowed down by rest
 largest paint  main > img from https://a/x.jpg
                loaded in 300 ms
 shifted        0.015 at 900 ms: div.ad

@@ -31,7 +31,13 @@ pub(super) fn loaded(visit: &Visit<'_>, ended: Ended, resource: Option<(u64, u64
     let opened = opened(visit);
     Loaded {
         browser: String::new(),
-        load: Load { values, ended, observed_us: visit.observed_us, ..Load::default() },
+        load: Load {
+            values,
+            ended,
+            observed_us: visit.observed_us,
+            cpu_throttling: visit.cpu_throttling,
+            ..Load::default()
+        },
         attribution: Attribution {
             lcp: paint.map(|paint| LargestPaint {
                 element: paint.element.clone(),
@@ -56,6 +62,7 @@ pub(super) fn failed(visit: &Visit<'_>, cause: Cause, phase: Phase, detail: Stri
         load: Load {
             ended: Ended::Failed,
             observed_us: visit.observed_us,
+            cpu_throttling: visit.cpu_throttling,
             failure: cut(&detail, TEXT_BYTES_MAX),
             ..Load::default()
         },

@@ -7,7 +7,7 @@ use sitepulse_browser::{Failed, Job, Loaded};
 use sitepulse_model::check::{DurationUs, Interact, SecretText};
 use sitepulse_model::record::{Cause, Phase};
 use sitepulse_model::vitals::profile::{Milli, Profile};
-use sitepulse_model::vitals::report::{Ended, LargestPaint, Values};
+use sitepulse_model::vitals::report::{CpuThrottling, Ended, LargestPaint, Values};
 
 use super::Lab;
 use super::server::Loopback;
@@ -219,7 +219,8 @@ cases! {
     }
 
     work_takes_longer_on_a_slower_processor(lab) {
-        for (job, factor) in [(lab.job("/work"), 0.9..3.0), (slowed(lab, "/work"), 3.4..7.0)] {
+        let slowed = slowed(lab, "/work");
+        for (job, factor, way) in [(lab.job("/work"), 0.9..3.0, None), (slowed, 3.4..7.0, Some(CpuThrottling::Rest))] {
             lab.server.forget();
             let watch = async {
                 lab.server.wait_for("works").await;
@@ -230,6 +231,7 @@ cases! {
             };
             let (loaded, (took_ms, worked_ms)) = tokio::join!(lab.good(&job), watch);
             println!("work of {worked_ms} ms took {took_ms} ms");
+            assert_eq!(loaded.load.cpu_throttling, way);
             // What waits for a processor is not slowed down besides.
             assert!(factor.contains(&(took_ms / worked_ms)), "{worked_ms} {took_ms} {loaded:?}");
             let (tbt, seen) = (loaded.load.values.tbt.unwrap(), blocked(lab));

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::{TcpListener, UdpSocket};
 use std::thread::JoinHandle;
 
-use sitepulse_model::check::{CheckKind, Family, TcpTarget, TlsOptions, UdpTarget, WebsocketTarget};
+use sitepulse_model::check::{CheckKind, Family, TcpTarget, UdpTarget, WebsocketTarget};
 use sitepulse_model::record::ProbeState;
 use tokio_tungstenite::tungstenite::{Message, accept};
 
@@ -165,15 +165,7 @@ fn the_thread_of_all_runs_does_not_search_the_large_bodies_that_it_reads() {
         socket.close(None).unwrap();
         while socket.read().is_ok() {}
     });
-    let target = WebsocketTarget {
-        url,
-        send: None,
-        headers: [].into(),
-        auth: None,
-        subprotocols: Vec::new(),
-        family: Family::Any,
-        tls: TlsOptions::default(),
-    };
+    let target = WebsocketTarget::handshake(url);
     shares.push(("websocket", share(CheckKind::Websocket(Box::new(target)), &body, 120_000_000, server)));
 
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

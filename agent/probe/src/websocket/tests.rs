@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rustls::ServerConnection;
-use sitepulse_model::check::{Auth, CheckKind, TlsOptions};
+use sitepulse_model::check::{Auth, CheckKind};
 use sitepulse_model::record::{ProbeResult, ProbeState};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
@@ -22,15 +22,7 @@ type MakeAnswer = Box<dyn Fn(&str) -> String + Send>;
 type Behave = Box<dyn FnOnce(TcpStream) + Send>;
 
 fn target(address: SocketAddr) -> WebsocketTarget {
-    WebsocketTarget {
-        url: format!("ws://{address}/feed?x=1"),
-        send: None,
-        headers: [].into(),
-        auth: None,
-        subprotocols: Vec::new(),
-        family: Family::Any,
-        tls: TlsOptions::default(),
-    }
+    WebsocketTarget::handshake(format!("ws://{address}/feed?x=1"))
 }
 
 fn probe_within(target: WebsocketTarget, timeout_us: u64, expect: &[&str]) -> ProbeResult {

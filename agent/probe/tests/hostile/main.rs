@@ -21,8 +21,7 @@ use std::time::Duration;
 use rustls::RootCertStore;
 use sitepulse_daemon::address::Policy;
 use sitepulse_model::check::{
-    AssignedCheck, CheckDefinition, CheckKind, Family, HttpTarget, HttpVersion, SecretText, TcpTarget, TlsOptions,
-    WebsocketTarget,
+    AssignedCheck, CheckDefinition, CheckKind, Family, HttpTarget, HttpVersion, SecretText, TcpTarget, WebsocketTarget,
 };
 use sitepulse_model::control::Weight;
 use sitepulse_model::expect::Expectation;
@@ -55,15 +54,7 @@ fn check(behaviour: &Behaviour, address: SocketAddr) -> AssignedCheck {
             (CheckKind::Tcp(target), "latency >= 0us")
         }
         Scheme::WebSocket => {
-            let target = WebsocketTarget {
-                url: format!("ws://{address}/"),
-                send: None,
-                headers: [].into(),
-                auth: None,
-                subprotocols: Vec::new(),
-                family: Family::Any,
-                tls: TlsOptions::default(),
-            };
+            let target = WebsocketTarget::handshake(format!("ws://{address}/"));
             (CheckKind::Websocket(Box::new(target)), "status == 101")
         }
     };

@@ -1,6 +1,6 @@
 //! The words of a page's vitals.
 
-use sitepulse_model::vitals::report::Ended;
+use sitepulse_model::vitals::report::{CpuThrottling, Ended};
 use sitepulse_model::vitals::{Rating, Vital};
 
 /// Every text about vitals.
@@ -60,6 +60,7 @@ pub struct VitalsTexts {
     pub profile: &'static str,
     pub touch: &'static str,
     pub processor: fn(&str) -> String,
+    pub cpu_throttling: fn(CpuThrottling) -> &'static str,
     pub network_as_is: &'static str,
     pub network: fn(&str, &str, &str) -> String,
     pub user_agent: &'static str,
@@ -142,6 +143,10 @@ pub static EN: VitalsTexts = VitalsTexts {
     profile: "Profile",
     touch: "touch",
     processor: |times| format!("processor {times}× slower"),
+    cpu_throttling: |way| match way {
+        CpuThrottling::Rest => "by rest",
+        CpuThrottling::Chromium => "by Chromium's throttling",
+    },
     network_as_is: "network as it is",
     network: |rtt, down, up| format!("{rtt}, {down} Mbit/s down, {up} up"),
     user_agent: "User agent",
@@ -244,6 +249,10 @@ pub static FR: VitalsTexts = VitalsTexts {
     profile: "Profil",
     touch: "tactile",
     processor: |times| format!("processeur {times}× plus lent"),
+    cpu_throttling: |way| match way {
+        CpuThrottling::Rest => "par mise en pause",
+        CpuThrottling::Chromium => "par le ralentissement de Chromium",
+    },
     network_as_is: "réseau tel quel",
     network: |rtt, down, up| format!("{rtt}, {down} Mbit/s descendants, {up} montants"),
     user_agent: "Agent utilisateur",

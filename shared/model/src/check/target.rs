@@ -417,6 +417,21 @@ pub struct WebsocketTarget {
     pub tls: TlsOptions,
 }
 
+impl WebsocketTarget {
+    /// The handshake with a URL, and nothing more.
+    pub fn handshake(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            send: None,
+            headers: BTreeMap::new(),
+            auth: None,
+            subprotocols: Vec::new(),
+            family: Family::Any,
+            tls: TlsOptions::default(),
+        }
+    }
+}
+
 /// `grpc`: the health protocol `grpc.health.v1.Health/Check` over HTTP/2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

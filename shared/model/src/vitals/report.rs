@@ -5,6 +5,7 @@
 //! them (see the constants); readers take what a newer build adds and leave it aside.
 
 use alloc::borrow::Cow;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -43,6 +44,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// The ways in which the loads' processor was slowed down, each once.
+    pub fn cpu_throttling(&self) -> BTreeSet<CpuThrottling> {
+        self.loads.iter().filter_map(|load| load.cpu_throttling).collect()
+    }
+
     /// As JSON, with as much of it as a record has room for: first the longer lists go, then the texts that a page made, then all that is no figure.
     pub fn to_json(&self) -> String {
         let bytes_max = FactKey::VitalsReport.bytes_max();
@@ -93,6 +99,9 @@ pub struct Load {
     pub ended: Ended,
     /// How long the page was observed.
     pub observed_us: u64,
+    /// How the profile's slower processor was pretended; absent where it was not, and of builds that did not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_throttling: Option<CpuThrottling>,
     /// The host around it.
     pub host: Host,
     /// Why the load failed; empty where it did not.
@@ -144,6 +153,16 @@ pub enum Ended {
     /// The load failed.
     #[default]
     Failed,
+}
+
+/// How a slower processor is pretended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CpuThrottling {
+    /// The page's process is stopped for as long as its main thread is to take longer.
+    Rest,
+    /// Chromium keeps the main thread busy.
+    Chromium,
 }
 
 /// Around a load: whether the host had the time to measure.
@@ -340,6 +359,15 @@ mod tests {
         assert_eq!(serde_json::from_str::<Report>("{}").unwrap(), Report::default());
         let host = Host { pressure_others: Some(10), pressure_during: Some(700), ..Host::default() };
         assert_eq!((host.pressure_judged(), Host { shared: true, ..host }.pressure_judged()), (Some(10), Some(700)));
+        assert!(report.cpu_throttling().is_empty(), "older builds did not tell");
+        let told =
+            r#"{"loads":[{"cpu_throttling":"rest"},{"cpu_throttling":"chromium"},{"cpu_throttling":"rest"},{}]}"#;
+        let told: Report = serde_json::from_str(told).unwrap();
+        assert_eq!(
+            told.cpu_throttling().into_iter().collect::<Vec<_>>(),
+            [CpuThrottling::Rest, CpuThrottling::Chromium]
+        );
+        assert_eq!(serde_json::from_str::<Report>(&told.to_json()).unwrap(), told);
         let newer = r#"{"loads":[{"ended":"quiet","battery":7}],"weather":"fair"}"#;
         assert_eq!(serde_json::from_str::<Report>(newer).unwrap().loads[0].ended, Ended::Quiet, "a newer build's");
     }

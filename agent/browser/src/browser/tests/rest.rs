@@ -51,7 +51,7 @@ async fn renderers_outside_of_the_sandbox_are_never_stopped() {
     page(&lease, "x").await;
     until("a renderer is there", || !renderers(&lease.process).is_empty()).await;
     assert!(lease.process.slow_down(SLOWEST).await.is_none());
-    assert!(lease.process.throttle.is_refused());
+    assert!(!lease.process.rests());
     lease.end().await;
     browser.close().await;
 }

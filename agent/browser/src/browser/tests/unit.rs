@@ -19,6 +19,11 @@ use crate::launch::program::Program;
 
 const UNIT: &str = include_str!("../../../../../systemd/sitepulse-browser@.service");
 
+/// The agent's program beside a browser.
+const KEEP: [&str; 3] = ["/usr/bin/sitepulse-agent", "keep-browser", "--"];
+/// Says to this test that it is that program, and which browser it keeps: its words, a line each.
+const KEPT: &str = "SITEPULSE_TEST_KEPT";
+
 /// The words of a unit's command line, as systemd takes them apart: quotes, `$$` and continued lines.
 fn command_line(profile: &str) -> Vec<String> {
     let unit = UNIT.replace("\\\n", " ");
@@ -46,7 +51,7 @@ fn command_line(profile: &str) -> Vec<String> {
 fn the_unit_starts_the_browser_as_the_agent_does() {
     let words = command_line("/profile");
     let program = Program { path: "/usr/lib/chromium/chromium-headless-shell".into(), shell: true };
-    let mut want: Vec<String> = vec!["/bin/sh".into(), "-c".into(), BECOME.into(), "sh".into()];
+    let mut want: Vec<String> = KEEP.map(str::to_owned).into();
     want.push(program.path.to_string_lossy().into_owned());
     want.extend(program.flags(Path::new("/profile"), true));
     assert_eq!(words, want);
@@ -62,15 +67,37 @@ fn the_unit_limits_the_memory_by_the_host_and_slows_nothing_down_for_it() {
 }
 
 /// What systemd does for `Accept=yes`: one browser for each connection, which is its standard input.
+#[derive(Default)]
 struct Acceptor {
     children: Vec<Child>,
+    /// Where the program is that keeps them: memory may be no place to run one from.
+    folders: Vec<tempfile::TempDir>,
 }
 
 impl Acceptor {
     fn accept(&mut self, listener: &UnixListener, profile: &Path) {
+        self.accept_by(listener, profile, false);
+    }
+
+    /// With somebody who keeps the browser, or as units were before there was one.
+    fn accept_by(&mut self, listener: &UnixListener, profile: &Path, kept: bool) {
         let (socket, _) = listener.accept().expect("a connection");
         std::fs::create_dir_all(profile).expect("a folder");
-        let mut words = command_line(&profile.to_string_lossy());
+        let browser = command_line(&profile.to_string_lossy()).split_off(KEEP.len());
+        let text = browser.join("\n");
+        let mut words: Vec<String> = vec!["/bin/sh".into(), "-c".into(), BECOME.into(), "sh".into()];
+        if kept {
+            // The user of the browser may not be able to enter the folder that this test is in.
+            let folder = tempfile::tempdir().expect("a folder");
+            let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(folder.path(), all).expect("its mode");
+            let program = folder.path().join("keeper");
+            self.folders.push(folder);
+            std::fs::copy(std::env::current_exe().expect("this test"), &program).expect("a copy");
+            words = vec![program.to_string_lossy().into_owned(), "--exact".into(), kept_test(), "--nocapture".into()];
+        } else {
+            words.extend(browser);
+        }
         let mut setpriv: Vec<String> = vec!["setpriv".into(), "--no-new-privs".into()];
         if let Some((uid, gid)) = program::user() {
             std::os::unix::fs::chown(profile, Some(uid), Some(gid)).expect("it can be given away");
@@ -78,7 +105,7 @@ impl Acceptor {
         }
         setpriv.append(&mut words);
         let mut command = Command::new(&setpriv[0]);
-        command.args(&setpriv[1..]).env_clear().env("HOME", profile).env("PATH", "/usr/bin:/bin");
+        command.args(&setpriv[1..]).env_clear().env(KEPT, text).env("HOME", profile).env("PATH", "/usr/bin:/bin");
         command.stdin(OwnedFd::from(socket)).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
         self.children.push(command.spawn().expect("a shell"));
     }
@@ -100,7 +127,7 @@ async fn a_browser_behind_a_socket_loads_and_ends_with_its_connection() {
     let listener = UnixListener::bind(&path).expect("a socket");
     let folder = base.path().to_owned();
     let acceptor = std::thread::spawn(move || {
-        let mut acceptor = Acceptor { children: Vec::new() };
+        let mut acceptor = Acceptor::default();
         for number in 0..2 {
             acceptor.accept(&listener, &folder.join(format!("profile-{number}")));
         }
@@ -126,6 +153,78 @@ async fn a_browser_behind_a_socket_loads_and_ends_with_its_connection() {
     two.end().await;
     drop(browser);
     until("the second browser ended", || ended(&mut acceptor.children[1])).await;
+}
+
+fn kept_test() -> String {
+    let (_, module) = module_path!().split_once("::").expect("a module of this crate");
+    format!("{module}::a_browser_of_another_user_rests_at_the_agent_s_word_and_ends_with_it")
+}
+
+/// What a browser behind a socket has below its keeper, or is itself.
+fn members(acceptor: &Acceptor) -> Vec<Member> {
+    tree::tree(i32::try_from(acceptor.children[0].id()).expect("a number"))
+}
+
+/// Starts itself again as the program that keeps the browser.
+#[test]
+fn a_browser_of_another_user_rests_at_the_agent_s_word_and_ends_with_it() {
+    if let Ok(words) = std::env::var(KEPT) {
+        let words: Vec<std::ffi::OsString> = words.lines().map(Into::into).collect();
+        let code = crate::keeper::keep(&words).expect("a browser");
+        std::process::exit(code.into());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        for kept in [true, false] {
+            let base = base();
+            let path = base.path().join("browser.sock");
+            let listener = UnixListener::bind(&path).expect("a socket");
+            let profile = base.path().join("profile");
+            let accept = std::thread::spawn(move || {
+                let mut acceptor = Acceptor::default();
+                acceptor.accept_by(&listener, &profile, kept);
+                acceptor
+            });
+            let dir = Some(base.path().join("nothing-is-started-here"));
+            let browser = browser_with(Options { socket: Some(path), dir, ..Options::default() });
+            let lease = lease(&browser).await;
+            let acceptor = accept.join().expect("it does not panic");
+            let session = page(&lease, HANGS).await;
+            hung(&lease, &session).await;
+            assert!(lease.process.pid().is_none() && lease.process.rests());
+            let mut throttled = lease.process.slow_down(SLOWEST).await;
+            assert_eq!((throttled.is_some(), lease.process.rests()), (kept, kept), "nobody else may stop it");
+            if let Some(throttled) = throttled.take() {
+                let another = lease.process.slow_down(SLOWEST).await.expect("the same again");
+                drop(throttled);
+                let renderers: Vec<Member> = members(&acceptor).into_iter().filter(|member| member.renderer).collect();
+                for _ in 0..5 {
+                    until("it rests", || resting(&renderers)).await;
+                    until("it works", || !resting(&renderers)).await;
+                }
+                drop(another);
+                let mut worked = 0;
+                until("it is let go on for good", || {
+                    worked = if resting(&renderers) { 0 } else { worked + 1 };
+                    worked > 20
+                })
+                .await;
+            }
+            let members = members(&acceptor);
+            if kept {
+                // It is ended while its page rests, and hangs itself.
+                throttled = lease.process.slow_down(SLOWEST).await;
+                until("it rests", || resting(&members)).await;
+                let keeper = i32::try_from(acceptor.children[0].id()).expect("a number");
+                members.iter().filter(|member| member.parent == keeper).for_each(|member| stop(member.pid));
+            }
+            browser.close().await;
+            drop((lease, browser, throttled));
+            if kept {
+                all_gone(&members).await;
+            }
+        }
+    });
 }
 
 /// A site whose pages are never loaded: each waits for a picture.
@@ -187,7 +286,7 @@ async fn a_renderer_that_is_lost_beside_others_in_a_unit_is_repeated_and_alone_i
     let listener = UnixListener::bind(&path).expect("a socket");
     let profile = base.path().join("profile");
     let accept = std::thread::spawn(move || {
-        let mut acceptor = Acceptor { children: Vec::new() };
+        let mut acceptor = Acceptor::default();
         acceptor.accept(&listener, &profile);
         acceptor
     });

@@ -239,13 +239,13 @@ fn provenance(report: &Report, t: &Texts) -> Vec<FactRow> {
     let mut rows = Vec::new();
     rows.extend(fact(v.browser, vec![report.browser.clone()]));
     if let Some(profile) = &report.profile {
-        rows.extend(fact(v.profile, device(profile, t)));
+        rows.extend(fact(v.profile, device(profile, report, t)));
         rows.extend(fact(v.user_agent, vec![profile.user_agent.clone().unwrap_or_default()]));
     }
     rows
 }
 
-fn device(profile: &Profile, t: &Texts) -> Vec<String> {
+fn device(profile: &Profile, report: &Report, t: &Texts) -> Vec<String> {
     let v = t.vitals;
     let number = |milli: sitepulse_model::vitals::profile::Milli| (t.number)(milli.get().to_string());
     let touch = if profile.touch { format!(", {}", v.touch) } else { String::new() };
@@ -257,7 +257,10 @@ fn device(profile: &Profile, t: &Texts) -> Vec<String> {
             (v.network)(&time(link.rtt.0, t), &mbits(link.down_kbps), &mbits(link.up_kbps))
         },
     );
-    let processor = if profile.is_throttled() { (v.processor)(&number(profile.cpu)) } else { String::new() };
+    let mut processor = if profile.is_throttled() { (v.processor)(&number(profile.cpu)) } else { String::new() };
+    for way in report.cpu_throttling() {
+        processor = format!("{processor}, {}", (v.cpu_throttling)(way));
+    }
     vec![profile.name.clone(), screen, processor, network]
 }
 
@@ -299,6 +302,8 @@ fn host(host: &Host, t: &Texts) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sitepulse_model::vitals::report::CpuThrottling;
+
     use super::*;
     use crate::present::text::{EN, FR};
 
@@ -326,6 +331,19 @@ mod tests {
             ["hover #menu", "click"],
             "what a newer agent does is told as it says it"
         );
+    }
+
+    #[test]
+    fn how_the_processor_was_slowed_down_is_told_where_the_agent_told_it() {
+        let mobile = Profile::builtin("mobile").unwrap();
+        let of = |ways: &[Option<CpuThrottling>], t| {
+            let loads = ways.iter().map(|way| Load { cpu_throttling: *way, ..Load::default() }).collect();
+            device(&mobile, &Report { loads, ..Report::default() }, t)[2].clone()
+        };
+        assert_eq!(of(&[None], &EN), "processor 4× slower");
+        assert_eq!(of(&[Some(CpuThrottling::Rest); 3], &EN), "processor 4× slower, by rest");
+        let both = [CpuThrottling::Chromium, CpuThrottling::Rest].map(Some);
+        assert_eq!(of(&both, &FR), "processeur 4× plus lent, par mise en pause, par le ralentissement de Chromium");
     }
 
     /// The defect: a load stood there as left out, and nothing of why.
